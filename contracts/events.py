@@ -1,0 +1,80 @@
+"""The feedback event: the one JSON form used over REST, in the log and on Kafka."""
+
+import re
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from contracts.errors import InvalidEvent
+
+EVENT_TYPE = "lifelong.feedback.v1"
+TASK_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+IDENTIFIER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+NAME_PATTERN = r"^[^\x00-\x1f\x7f]{1,200}$"
+DEFAULT_TASK = "default"
+
+TaskName = Annotated[str, msgspec.Meta(pattern=TASK_PATTERN)]
+Identifier = Annotated[str, msgspec.Meta(pattern=IDENTIFIER_PATTERN)]
+Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+
+
+class FeedbackEvent(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True, kw_only=True):
+    """One labelled feedback record.
+
+    It carries its own `instance`, or the `prediction_id` of an answer whose instance is still in the prediction log.
+    `instance` stays undecoded here: only the model's input specification can read it.
+    """
+
+    label: Name | int
+    event_id: Identifier | None = None
+    prediction_id: Identifier | None = None
+    instance: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    task: TaskName | None = None
+    subject: Name | None = None
+    time: datetime | None = None
+
+    @property
+    def label_name(self) -> str:
+        """The label as a string; whole numbers are accepted on the wire and become strings."""
+        return str(self.label)
+
+
+_DECODER = msgspec.json.Decoder(FeedbackEvent)
+_PLACE = re.compile(r"at `(\$[^`]*)`")
+
+
+def decode_event(body: bytes | msgspec.Raw) -> FeedbackEvent:
+    """Decodes and validates the JSON of one event; the instance itself is checked by the model's input decoder.
+
+    Raises:
+        InvalidEvent: `malformed_json`, or `invalid_event` with the place of the first fault, never its value.
+    """
+    try:
+        event = _DECODER.decode(body)
+    except msgspec.ValidationError as error:
+        raise InvalidEvent("invalid_event", explain(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise InvalidEvent("malformed_json", "the event is not valid JSON") from None
+    if event.prediction_id is None and event.instance is msgspec.UNSET:
+        raise InvalidEvent("invalid_event", "an event needs a prediction_id or an instance")
+    return event
+
+
+def encode_event(event: FeedbackEvent) -> bytes:
+    """Encodes an event as the JSON that `decode_event` reads back unchanged."""
+    return msgspec.json.encode(event)
+
+
+def explain(error: msgspec.ValidationError) -> str:
+    """Turns a msgspec error into a sentence that names the place and the expectation but repeats no input."""
+    text = str(error)
+    place = _PLACE.search(text)
+    where = place.group(1) if place else "$"
+    if "unknown field" in text:
+        return f"{where}: unknown field"
+    if "missing required field" in text:
+        return f"{where}: {text.split(' - ')[0]}"
+    if "matching regex" in text or text.startswith(("Expected", "Invalid")):
+        return f"{where}: {text.split(' - ')[0]}"
+    return f"{where}: not a valid value"

@@ -1,0 +1,246 @@
+"""What one instance looks like, and how it becomes a row of numbers: the same on the predict path and in training."""
+
+import itertools
+import math
+import types
+import zlib
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from contracts.errors import InvalidInstance
+
+Rows = NDArray[Any]
+MAX_TEXT_CHARACTERS = 20_000
+
+
+class Specification(BaseModel):
+    """A frozen, closed part of the configuration: an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class TensorInput(Specification):
+    """Numbers of a fixed shape, stored as float32."""
+
+    kind: Literal["tensor"] = "tensor"
+    shape: tuple[Annotated[int, Field(gt=0, le=1_000_000)], ...] = Field(min_length=1, max_length=4)
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of one encoded instance."""
+        return self.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Element type of encoded instances."""
+        return np.dtype(np.float32)
+
+    @cached_property
+    def instance_type(self) -> Any:
+        """The msgspec type that one JSON instance must have."""
+        return _nested(float, len(self.shape))
+
+    def encode(self, instances: Sequence[Any]) -> Rows:
+        """Encodes decoded instances as rows `(n, *row_shape)`.
+
+        Raises:
+            InvalidInstance: `wrong_shape`, or `out_of_range` for what float32 cannot hold as a finite number.
+        """
+        with np.errstate(over="ignore"):
+            rows = _as_array(instances, self.shape, np.float32)
+        if not np.isfinite(rows).all():
+            raise InvalidInstance("out_of_range", "an instance holds a number that is not finite in float32")
+        return rows
+
+
+class ImageInput(Specification):
+    """Whole numbers from 0 to 255 of shape (height, width) or (channels, height, width), stored as uint8."""
+
+    kind: Literal["image"] = "image"
+    shape: tuple[Annotated[int, Field(gt=0, le=10_000)], ...] = Field(min_length=2, max_length=3)
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of one encoded instance."""
+        return self.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Element type of encoded instances."""
+        return np.dtype(np.uint8)
+
+    @cached_property
+    def instance_type(self) -> Any:
+        """The msgspec type that one JSON instance must have."""
+        return _nested(int, len(self.shape))
+
+    def encode(self, instances: Sequence[Any]) -> Rows:
+        """Encodes decoded instances as rows `(n, *row_shape)`.
+
+        Raises:
+            InvalidInstance: `wrong_shape`, or `out_of_range` for a value outside 0–255.
+        """
+        try:
+            wide = _as_array(instances, self.shape, np.int64)
+        except OverflowError:
+            raise InvalidInstance("out_of_range", "an image value must be a whole number from 0 to 255") from None
+        if wide.size and (wide.min() < 0 or wide.max() > 255):
+            raise InvalidInstance("out_of_range", "an image value must be a whole number from 0 to 255")
+        return wide.astype(np.uint8)
+
+
+class TextInput(Specification):
+    """A string, stored as hashed word and word-pair numbers: 0 is padding, so no vocabulary has to be known ahead."""
+
+    kind: Literal["text"] = "text"
+    max_tokens: int = Field(default=64, gt=0, le=4096)
+    buckets: int = Field(default=32_768, gt=1, le=2**24)
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of one encoded instance."""
+        return (self.max_tokens,)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Element type of encoded instances."""
+        return np.dtype(np.int32)
+
+    @property
+    def instance_type(self) -> Any:
+        """The msgspec type that one JSON instance must have."""
+        return str
+
+    def encode(self, instances: Sequence[str]) -> Rows:
+        """Encodes strings as token numbers `(n, max_tokens)`, each in 0…buckets−1.
+
+        Raises:
+            InvalidInstance: `wrong_shape` for an empty or over-long text.
+        """
+        rows = np.zeros((len(instances), self.max_tokens), dtype=np.int32)
+        for row, text in zip(rows, instances, strict=True):
+            if not text.strip() or len(text) > MAX_TEXT_CHARACTERS:
+                raise InvalidInstance("wrong_shape", f"a text must have 1 to {MAX_TEXT_CHARACTERS} characters")
+            tokens = self._tokens(text)
+            row[: len(tokens)] = tokens
+        return rows
+
+    def _tokens(self, text: str) -> list[int]:
+        words = text.lower().split()
+        pairs = [f"{left} {right}" for left, right in itertools.pairwise(words)]
+        return [1 + zlib.crc32(term.encode()) % (self.buckets - 1) for term in words + pairs][: self.max_tokens]
+
+
+class TabularInput(Specification):
+    """An object with named columns, each a number or one of a list of categories; stored as float32, one-hot."""
+
+    kind: Literal["tabular"] = "tabular"
+    columns: dict[str, Literal["number"] | list[str]] = Field(min_length=1)
+
+    @cached_property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of one encoded instance."""
+        return (sum(1 if kind == "number" else len(kind) for kind in self.columns.values()),)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Element type of encoded instances."""
+        return np.dtype(np.float32)
+
+    @property
+    def instance_type(self) -> Any:
+        """The msgspec type that one JSON instance must have."""
+        return dict[str, float | str]
+
+    def encode(self, instances: Sequence[dict[str, float | str]]) -> Rows:
+        """Encodes objects as rows `(n, columns after one-hot)`.
+
+        Raises:
+            InvalidInstance: `wrong_shape` for missing or unknown columns, `out_of_range` for a bad value.
+        """
+        rows = [self._encode_one(instance) for instance in instances]
+        return np.asarray(rows, dtype=np.float32).reshape(len(rows), *self.row_shape)
+
+    def _encode_one(self, instance: dict[str, float | str]) -> list[float]:
+        if instance.keys() != self.columns.keys():
+            expected = ", ".join(sorted(self.columns))
+            raise InvalidInstance("wrong_shape", f"an instance must have exactly the columns {expected}")
+        row: list[float] = []
+        for name, kind in self.columns.items():
+            value = instance[name]
+            if kind == "number":
+                if isinstance(value, str) or not abs(value) <= float(np.finfo(np.float32).max):
+                    raise InvalidInstance("out_of_range", f"column {name} must be a finite number")
+                row.append(float(value))
+            elif value in kind:
+                row.extend(1.0 if value == category else 0.0 for category in kind)
+            else:
+                raise InvalidInstance("out_of_range", f"column {name} must be one of its {len(kind)} categories")
+        return row
+
+
+InputSpec = Annotated[TensorInput | ImageInput | TextInput | TabularInput, Field(discriminator="kind")]
+_ADAPTER: TypeAdapter[InputSpec] = TypeAdapter(InputSpec)
+
+
+def parse_input(value: dict[str, Any]) -> InputSpec:
+    """Reads an input specification from its JSON form, as a version's `model.json` holds it."""
+    return _ADAPTER.validate_python(value)
+
+
+class InstanceDecoder:
+    """Decodes the JSON of one instance in a single typed pass; build it once and reuse it."""
+
+    def __init__(self, spec: InputSpec) -> None:
+        self._spec = spec
+        self._decoder = msgspec.json.Decoder(spec.instance_type)
+
+    def __call__(self, raw: bytes | msgspec.Raw) -> Rows:
+        """Returns the encoded instance, of shape `row_shape`.
+
+        Raises:
+            InvalidInstance: `wrong_type`, `wrong_shape` or `out_of_range`.
+        """
+        try:
+            instance = self._decoder.decode(raw)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            raise InvalidInstance("wrong_type", f"an instance must be {describe(self._spec)}") from None
+        row: Rows = self._spec.encode([instance])[0]
+        return row
+
+
+def describe(spec: InputSpec) -> str:
+    """Says in a few words what one instance must be, for error details and documentation."""
+    match spec:
+        case TensorInput():
+            return f"numbers of shape {list(spec.shape)}"
+        case ImageInput():
+            return f"whole numbers from 0 to 255 of shape {list(spec.shape)}"
+        case TextInput():
+            return "a string"
+        case TabularInput():
+            return "an object with the columns " + ", ".join(sorted(spec.columns))
+
+
+def _nested(element: Any, depth: int) -> Any:
+    nested = element
+    for _ in range(depth):
+        nested = types.GenericAlias(list, (nested,))
+    return nested
+
+
+def _as_array(instances: Sequence[Any], shape: tuple[int, ...], dtype: Any) -> Rows:
+    expected = (len(instances), *shape)
+    try:
+        rows = np.asarray(instances, dtype=dtype)
+    except ValueError:
+        raise InvalidInstance("wrong_shape", f"an instance must have the shape {list(shape)}") from None
+    if rows.shape != expected and not (len(instances) == 0 and math.prod(rows.shape) == 0):
+        raise InvalidInstance("wrong_shape", f"an instance must have the shape {list(shape)}")
+    return rows.reshape(expected)

@@ -1,0 +1,106 @@
+"""What the trainer tells the service about itself: the status document, the matrix, the ledger and the news."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from contracts.versions import Decision, Lineage, ProbeReport
+
+NAMESPACE = "lifelong"
+
+
+def hub_name(model: str) -> str:
+    """Ray actor name of a model's hub, the service's one long-lived process."""
+    return f"hub:{model}"
+
+
+def trainer_name(model: str) -> str:
+    """Ray actor name of a model's trainer."""
+    return f"trainer:{model}"
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """Where every received event is: `received` always equals the sum of the others."""
+
+    received: int = 0
+    trained: int = 0
+    probe: int = 0
+    duplicate: int = 0
+    late: int = 0
+    quarantined: int = 0
+    dead: int = 0
+    pending: int = 0
+
+    @property
+    def balances(self) -> bool:
+        """Whether nothing was lost and nothing was counted twice."""
+        parts = self.trained + self.probe + self.duplicate + self.late + self.quarantined + self.dead + self.pending
+        return self.received == parts
+
+
+class Matrix(msgspec.Struct, frozen=True, kw_only=True, rename={"accuracy": "R"}):
+    """The accuracy matrix: `accuracy[i][j]` in 0…1 is measured on probe set j after task i; null where unmeasured."""
+
+    tasks: list[str] = []
+    accuracy: list[list[float | None]] = []
+    baseline: list[float | None] = []
+    average_accuracy: float | None = None
+    backward_transfer: float | None = None
+    forward_transfer: float | None = None
+    forgetting: list[float | None] = []
+
+
+class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One task as the trainer sees it; `accuracy` and `min_accuracy` are the champion's on its probe set."""
+
+    task: str
+    state: Literal["open", "closed"]
+    trained: int
+    probes: int
+    accuracy: float | None = None
+    best_accuracy: float | None = None
+    min_accuracy: float | None = None
+
+
+class TrainerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The trainer's status, whole; it is sent after every change and at least once a second."""
+
+    model: str
+    version: int
+    generation: int
+    round: int
+    processed_through: int
+    served_position: int
+    learning: bool
+    labels: list[str]
+    tasks: list[TaskStatus]
+    matrix: Matrix
+    ledger: Ledger
+    gate: dict[str, int]
+    seconds: dict[str, float]
+    device: str
+    registry_lag: int
+    promoted_at: float
+    lag: int
+
+
+class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One version as the `versions` routes show it."""
+
+    version: int
+    aliases: list[str]
+    lineage: Lineage
+    probes: ProbeReport
+
+    @property
+    def decision(self) -> Decision:
+        """The gate's verdict on this version."""
+        return self.probes.decision
+
+
+class News(msgspec.Struct, frozen=True, kw_only=True):
+    """One server-sent event: what happened, when (Unix seconds), and its facts."""
+
+    event: Literal["round", "task", "decision", "promotion", "rollback", "events", "training"]
+    time: float
+    data: dict[str, Any]
