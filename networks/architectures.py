@@ -1,0 +1,80 @@
+"""The built-in modules. Each ends in `head`, a Linear whose rows the network draws, column by column."""
+
+import itertools
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from networks.settings import ConvSpec, MlpSpec, TextSpec
+
+LARGEST_MAP = 8
+
+
+class Mlp(nn.Module):
+    """Fully connected layers with ReLU over flattened rows `(batch, *row_shape)`."""
+
+    def __init__(self, spec: MlpSpec, n_inputs: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), *_layers([n_inputs, *spec.hidden], spec.dropout))
+        self.head = nn.Linear([n_inputs, *spec.hidden][-1], 1)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Logits `(batch, columns)`."""
+        logits: Tensor = self.head(self.body(rows))
+        return logits
+
+
+class Convolutional(nn.Module):
+    """3×3 convolutions with ReLU and 2×2 max pooling over `(batch, height, width)` or with channels before them.
+
+    Maps that are still larger than 8×8 after the last convolution are averaged down, so that large images do not make
+    the fully connected layer huge.
+    """
+
+    def __init__(self, spec: ConvSpec, shape: Sequence[int]) -> None:
+        super().__init__()
+        channels, height, width = (1, *shape)[-3:]
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise([channels, *spec.channels]):
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
+            if min(height, width) > 1:
+                layers.append(nn.MaxPool2d(2))
+                height, width = height // 2, width // 2
+        if max(height, width) > LARGEST_MAP:
+            shrink = (-(-height // LARGEST_MAP), -(-width // LARGEST_MAP))
+            layers.append(nn.AvgPool2d(shrink))
+            height, width = height // shrink[0], width // shrink[1]
+        self._shape = (channels, *tuple(shape)[-2:])
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(after * height * width, spec.hidden), nn.ReLU())
+        self.head = nn.Linear(spec.hidden, 1)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Logits `(batch, columns)`."""
+        logits: Tensor = self.head(self.body(rows.reshape(-1, *self._shape)))
+        return logits
+
+
+class Text(nn.Module):
+    """The mean embedding of the tokens `(batch, max_tokens)` that are not padding (0), then fully connected layers."""
+
+    def __init__(self, spec: TextSpec, buckets: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(buckets, spec.width, padding_idx=0)
+        self.body = nn.Sequential(*_layers([spec.width, *spec.hidden], 0.0))
+        self.head = nn.Linear([spec.width, *spec.hidden][-1], 1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits `(batch, columns)`."""
+        is_token = (tokens != 0).unsqueeze(-1)
+        total = (self.embedding(tokens) * is_token).sum(dim=-2)
+        logits: Tensor = self.head(self.body(total / is_token.sum(dim=-2).clamp(min=1)))
+        return logits
+
+
+def _layers(widths: Sequence[int], dropout: float) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+    return layers

@@ -1,0 +1,75 @@
+"""Builds a network from its specification, the same on the learning and on the answering side."""
+
+import importlib
+import math
+from collections.abc import Sequence
+
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from contracts.errors import InvalidArtifact, InvalidConfiguration
+from contracts.inputs import ImageInput, InputSpec, TensorInput, TextInput, parse_input
+from contracts.labels import Column
+from contracts.versions import ModelDocument
+from networks.architectures import Convolutional, Mlp, Text
+from networks.flat import Network
+from networks.settings import ConvSpec, ImportedSpec, MlpSpec, NetworkSpec, TextSpec, check_fits, parse_network
+
+
+def build(
+    spec: NetworkSpec, input_spec: InputSpec, columns: Sequence[Column], seed: int, device: str = "cpu"
+) -> Network:
+    """A freshly initialised network with one output for each column.
+
+    The same arguments give the same bits on every device, and torch's global generator is left as it was.
+
+    Raises:
+        InvalidConfiguration: `network_mismatch`, or `bad_import` and `bad_module` for the user's own module.
+    """
+    check_fits(spec, input_spec)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        module = _module(spec, input_spec, max(len(columns), 1))
+    return Network(module, columns, seed, device)
+
+
+def from_document(document: ModelDocument, weights: bytes, device: str = "cpu") -> Network:
+    """The network of a version, rebuilt from its `model.json` and `weights.safetensors`.
+
+    Raises:
+        InvalidArtifact: `bad_document`, `bad_weights` or `non_finite`.
+        InvalidConfiguration: `bad_import` or `bad_module` if the user's own module is not what it was.
+    """
+    try:
+        spec, input_spec = parse_network(document.network), parse_input(document.input)
+    except ValidationError:
+        raise InvalidArtifact("bad_document", "model.json describes no network that this release knows") from None
+    network = build(spec, input_spec, document.columns, document.seed, device)
+    network.load_weights(weights)
+    return network
+
+
+def _module(spec: NetworkSpec, input_spec: InputSpec, n_columns: int) -> nn.Module:
+    match spec, input_spec:
+        case ConvSpec(), TensorInput() | ImageInput():
+            return Convolutional(spec, input_spec.shape)
+        case TextSpec(), TextInput():
+            return Text(spec, input_spec.buckets)
+        case MlpSpec(), _:
+            return Mlp(spec, math.prod(input_spec.row_shape))
+        case ImportedSpec(), _:
+            return _imported(spec.import_path, input_spec, n_columns)
+    raise InvalidConfiguration("network_mismatch", "the network does not read such instances")
+
+
+def _imported(path: str, input_spec: InputSpec, n_columns: int) -> nn.Module:
+    place, name = path.split(":")
+    try:
+        make = getattr(importlib.import_module(place), name)
+    except (ImportError, AttributeError) as error:
+        raise InvalidConfiguration("bad_import", f"network.import: {path}: {error}") from None
+    module = make(input_spec, n_columns)
+    if not isinstance(module, nn.Module):
+        raise InvalidConfiguration("bad_import", f"network.import: {path}: must return a torch.nn.Module")
+    return module

@@ -1,0 +1,11 @@
+"""Facts that keep a network from answering."""
+
+from contracts.errors import LifelongError
+
+
+class UnknownTask(LifelongError):
+    """In the task scenario a prediction names no task, or one that the version has no outputs for."""
+
+
+class Untrained(LifelongError):
+    """The version has no outputs yet, because no label was ever learned."""

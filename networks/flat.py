@@ -1,0 +1,192 @@
+"""A network whose parameters are views of one flat tensor and whose gradients are views of another."""
+
+import hashlib
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from contracts.errors import InvalidArtifact, InvalidConfiguration
+from contracts.labels import Column
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each parameter lies in a flat vector of `size` numbers: parameter i fills `shapes[i]` from `offsets[i]`."""
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    offsets: tuple[int, ...]
+    size: int
+
+    @classmethod
+    def of(cls, parameters: Iterable[tuple[str, Tensor]]) -> "Layout":
+        """Lays named tensors out one after another, in the given order and without gaps."""
+        named = [(name, tuple(tensor.shape)) for name, tensor in parameters]
+        ends = list(itertools.accumulate((math.prod(shape) for _, shape in named), initial=0))
+        return cls(tuple(name for name, _ in named), tuple(shape for _, shape in named), tuple(ends[:-1]), ends[-1])
+
+    def views(self, vector: Tensor) -> dict[str, Tensor]:
+        """The parts of a vector `(size,)` by parameter name, in the parameters' shapes; nothing is copied."""
+        places = zip(self.names, self.shapes, self.offsets, strict=True)
+        return {name: vector[start : start + math.prod(shape)].view(shape) for name, shape, start in places}
+
+
+class Network:
+    """A torch module with a growing head, seen as one vector of parameters.
+
+    `theta` `(P,)` holds every trainable parameter and `gradient` `(P,)` its gradient, both laid out by `layout`;
+    `loss.backward()` adds to `gradient`, so zero it with `gradient.zero_()` and never set a parameter's `grad` to None.
+    `grow` replaces `theta`, `gradient` and `layout`: fetch them anew, and carry other vectors over with `expand`.
+    """
+
+    module: nn.Module
+    theta: Tensor
+    gradient: Tensor
+    layout: Layout
+    columns: list[Column]
+
+    def __init__(self, module: nn.Module, columns: Sequence[Column], seed: int, device: torch.device | str) -> None:
+        """Takes the module over: its head's rows are drawn anew, one for each column.
+
+        Raises:
+            InvalidConfiguration: `bad_module` for a module without a head, with a shared head, or not in float32.
+        """
+        self.module = module.to(device)
+        self.columns = []
+        self._seed = seed
+        self._head = _find_head(self.module)
+        self._resize_head(self._head.weight.data[:0], None if self._head.bias is None else self._head.bias.data[:0])
+        self._flatten()
+        self.grow(columns)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Logits `(batch, len(columns))` of encoded instances `(batch, *row_shape)`; bytes are scaled to 0…1."""
+        logits: Tensor = self.module(self.scaled(inputs))
+        return logits
+
+    def scaled(self, inputs: Tensor) -> Tensor:
+        """Encoded instances as the module reads them: bytes become float32 in 0…1, all else stays as it is."""
+        return inputs.float().div_(255) if inputs.dtype == torch.uint8 else inputs
+
+    def grow(self, columns: Sequence[Column]) -> None:
+        """Appends outputs to the head and zeroes the gradient; outputs that were there keep their bits.
+
+        The row of column i is drawn, as `nn.Linear` draws it, from a generator of its own seeded by (seed, i): it
+        depends neither on when the column came nor on what else drew numbers.
+
+        Raises:
+            ValueError: for a column that is there already.
+        """
+        if not columns:
+            return
+        if len(set(self.columns).union(columns)) < len(self.columns) + len(columns):
+            raise ValueError("a column can be added only once")
+        first, head = len(self.columns), self._head
+        rows = torch.stack([self._draw_row(first + index) for index in range(len(columns))]).to(head.weight.device)
+        bias = None if head.bias is None else torch.cat([head.bias.data, rows[:, -1]])
+        self._resize_head(torch.cat([head.weight.data, rows[:, : head.in_features]]), bias)
+        self.columns.extend(columns)
+        self._flatten()
+
+    def expand(self, vector: Tensor, layout: Layout) -> Tensor:
+        """A vector laid out by an older layout of this network, in the present one: zero for what is new.
+
+        Raises:
+            ValueError: if the layout is not an older one of this network.
+        """
+        if layout == self.layout:
+            return vector
+        if layout.names != self.layout.names or vector.shape != (layout.size,):
+            raise ValueError("the vector is not laid out by an older layout of this network")
+        expanded = vector.new_zeros(self.layout.size)
+        places = self.layout.views(expanded)
+        for name, part in layout.views(vector).items():
+            places[name][: len(part)] = part
+        return expanded
+
+    def task_mask(self) -> Tensor:
+        """Which columns compete, as booleans `(columns, columns)`: `[c, d]` says whether c and d are of the same task.
+
+        So `task_mask()[targets]` `(batch, columns)` holds for each row the outputs of its own task; outside the task
+        scenario every entry is true.
+        """
+        tasks = [column.task for column in self.columns]
+        numbers = {task: number for number, task in enumerate(dict.fromkeys(tasks))}
+        of_column = torch.tensor([numbers[task] for task in tasks], dtype=torch.int64, device=self.theta.device)
+        return of_column[:, None] == of_column[None, :]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that makes this network's answers: parameters and persistent buffers by name, not copied."""
+        named = itertools.chain(self.module.named_parameters(), self.module.named_buffers())
+        kept = {name for name, _ in named}
+        return {name: tensor for name, tensor in self.module.state_dict().items() if name in kept}
+
+    def weights(self) -> bytes:
+        """The content of `weights.safetensors`: the same bytes for the same parameters and buffers."""
+        return safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in self.tensors().items()})
+
+    def load_weights(self, content: bytes) -> None:
+        """Takes over what `weights` wrote for a network of the same specification and columns; all or nothing.
+
+        Raises:
+            InvalidArtifact: `bad_weights` if the names, shapes or types are not this network's, or `non_finite`.
+        """
+        try:
+            loaded: dict[str, Tensor] = safetensors.torch.load(content)
+        except SafetensorError:
+            raise InvalidArtifact("bad_weights", "the weights are not a safetensors file") from None
+        own = self.tensors()
+        if _kinds(loaded) != _kinds(own):
+            raise InvalidArtifact("bad_weights", "the weights are not those of the network that model.json describes")
+        if not all(bool(tensor.isfinite().all()) for tensor in loaded.values()):
+            raise InvalidArtifact("non_finite", "the weights hold a number that is not finite")
+        for name, tensor in own.items():
+            tensor.copy_(loaded[name])
+
+    def _draw_row(self, index: int) -> Tensor:
+        digest = hashlib.blake2b(f"{self._seed}:{index}".encode(), digest_size=8).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+        bound = self._head.in_features**-0.5
+        return torch.empty(self._head.in_features + 1).uniform_(-bound, bound, generator=generator)
+
+    def _resize_head(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._head.weight = nn.Parameter(weight)
+        if bias is not None:
+            self._head.bias = nn.Parameter(bias)
+        self._head.out_features = len(weight)
+
+    def _flatten(self) -> None:
+        parameters = [(name, each) for name, each in self.module.named_parameters() if each.requires_grad]
+        self.layout = Layout.of(parameters)
+        self.theta = torch.empty(self.layout.size, device=self._head.weight.device)
+        self.gradient = torch.zeros_like(self.theta)
+        values, gradients = self.layout.views(self.theta), self.layout.views(self.gradient)
+        for name, parameter in parameters:
+            values[name].copy_(parameter.data)
+            parameter.grad = None
+            parameter.data = values[name]
+            parameter.grad = gradients[name]
+
+
+def _find_head(module: nn.Module) -> nn.Linear:
+    heads = [(name, each) for name, each in module.named_modules() if isinstance(each, nn.Linear)]
+    if not heads:
+        raise InvalidConfiguration("bad_module", "the network has no nn.Linear that could be its head")
+    name, head = heads[-1]
+    owners = [each for _, each in module.named_parameters(remove_duplicate=False) if each is head.weight]
+    if len(owners) > 1 or not head.weight.requires_grad:
+        raise InvalidConfiguration("bad_module", f"the head {name} must be trainable and share its weight with no one")
+    wrong = [key for key, each in module.named_parameters() if each.dtype != torch.float32]
+    if wrong:
+        raise InvalidConfiguration("bad_module", f"every parameter must be float32, but {wrong[0]} is not")
+    return head
+
+
+def _kinds(tensors: dict[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}

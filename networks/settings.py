@@ -1,0 +1,101 @@
+"""Which network a model has: the `network` part of its configuration and of `model.json`. Needs no torch."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter
+
+from contracts.errors import InvalidConfiguration
+from contracts.inputs import ImageInput, InputSpec, Specification, TensorInput, TextInput, describe
+
+Width = Annotated[int, Field(gt=0, le=65_536)]
+IMPORT_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+
+
+class MlpSpec(Specification):
+    """Fully connected layers with ReLU over the flattened instance."""
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: list[Width] = Field(default=[400, 400], max_length=16)
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+
+class ConvSpec(Specification):
+    """3×3 convolutions, each followed by ReLU and halving, then one fully connected layer of width `hidden`."""
+
+    kind: Literal["conv"] = "conv"
+    channels: list[Width] = Field(default=[32, 64], min_length=1, max_length=8)
+    hidden: Width = 128
+
+
+class TextSpec(Specification):
+    """The mean of the embeddings of a text's words and word pairs, then fully connected layers with ReLU."""
+
+    kind: Literal["text"] = "text"
+    width: Width = 128
+    hidden: list[Width] = Field(default=[], max_length=16)
+
+
+class ImportedSpec(Specification):
+    """The user's own module: `build(input_spec, n_columns)` returns a torch module whose last `Linear` is its head."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    import_path: str = Field(alias="import", pattern=IMPORT_PATTERN)
+
+
+def _tag(value: Any) -> str | None:
+    if isinstance(value, ImportedSpec) or (isinstance(value, dict) and "import" in value):
+        return "import"
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return str(kind) if kind is not None else None
+
+
+NetworkSpec = Annotated[
+    Annotated[MlpSpec, Tag("mlp")]
+    | Annotated[ConvSpec, Tag("conv")]
+    | Annotated[TextSpec, Tag("text")]
+    | Annotated[ImportedSpec, Tag("import")],
+    Discriminator(_tag),
+]
+_ADAPTER: TypeAdapter[NetworkSpec] = TypeAdapter(NetworkSpec)
+
+
+def parse_network(value: dict[str, Any]) -> NetworkSpec:
+    """Reads a network specification from its JSON form; `model_dump(mode="json")` writes it.
+
+    Raises:
+        pydantic.ValidationError: for an unknown kind, an unknown key or a value out of range.
+    """
+    return _ADAPTER.validate_python(value)
+
+
+def default_network(input_spec: InputSpec) -> NetworkSpec:
+    """The network of a configuration that names none: convolutional for images, text for texts, else an MLP."""
+    match input_spec:
+        case ImageInput():
+            return ConvSpec()
+        case TextInput():
+            return TextSpec()
+        case _:
+            return MlpSpec()
+
+
+def check_fits(spec: NetworkSpec, input_spec: InputSpec) -> None:
+    """Refuses a built-in network that cannot read the model's instances.
+
+    Raises:
+        InvalidConfiguration: `network_mismatch`, naming what the network needs and what an instance is.
+    """
+    is_text = isinstance(input_spec, TextInput)
+    match spec:
+        case MlpSpec() if is_text:
+            needs = "numbers"
+        case ConvSpec() if not isinstance(input_spec, ImageInput | TensorInput) or len(input_spec.shape) not in (2, 3):
+            needs = "an instance of shape (height, width) or (channels, height, width)"
+        case TextSpec() if not is_text:
+            needs = "a string"
+        case _:
+            return
+    raise InvalidConfiguration(
+        "network_mismatch", f"network.kind {spec.kind} reads {needs}, but an instance is {describe(input_spec)}"
+    )
