@@ -1,0 +1,122 @@
+"""The trainer as a Ray actor: one thread learns, the actor's own thread takes commands (only here is ray known)."""
+
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from os import _exit
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import msgspec
+import ray
+
+from contracts.errors import LifelongError
+from contracts.status import NAMESPACE, News, TrainerStatus, VersionRecord, hub_name
+from trainer.assembly import TrainerConfiguration, assemble
+
+WAIT_SECONDS = 0.02
+COMMAND_SECONDS = 60.0
+EXIT_CODE = 70
+Command = tuple[Callable[[], dict[str, Any]], "Future[dict[str, Any]]"]
+
+
+class HubLink:
+    """The service's hub seen from the trainer; nothing waits for it, and what it missed it is sent again."""
+
+    def __init__(self, model: str) -> None:
+        self._hub = ray.get_actor(hub_name(model), namespace=NAMESPACE)
+        self._answer: Any = None
+
+    def announce(self, generation: int, files: dict[str, bytes]) -> None:
+        """Sends the champion's files."""
+        self._hub.announce.remote(generation, files)
+
+    def report(self, status: TrainerStatus) -> bool:
+        """Sends the status; False when the answer to the one before shows that the hub missed the generation."""
+        is_known = True
+        if self._answer is not None and ray.wait([self._answer], timeout=0)[0]:
+            is_known = self._generation_known() >= status.generation
+        self._answer = self._hub.report.remote(msgspec.json.encode(status))
+        return is_known
+
+    def narrate(self, news: Sequence[News]) -> None:
+        """Sends events for the stream."""
+        self._hub.narrate.remote([msgspec.json.encode(item) for item in news])
+
+    def remember(self, versions: Sequence[VersionRecord]) -> None:
+        """Sends the list of versions."""
+        self._hub.remember.remote([msgspec.json.encode(record) for record in versions])
+
+    def _generation_known(self) -> int:
+        try:
+            return int(ray.get(self._answer)["generation"])
+        except ray.exceptions.RayError:
+            return 0
+
+
+class TrainerActor:
+    """Runs a trainer for as long as the actor lives; a restarted actor resumes from the state directory.
+
+    An error that the trainer cannot go on from ends the process: what it had not recorded yet is read again.
+    """
+
+    def __init__(self, configuration: str) -> None:
+        config = TrainerConfiguration.model_validate_json(configuration)
+        self._commands: SimpleQueue[Command] = SimpleQueue()
+        self._is_stopping = False
+        self._trainer = assemble(config, HubLink(config.model))
+        self._thread = threading.Thread(target=self._run, name="trainer", daemon=True)
+        self._thread.start()
+
+    def ping(self) -> bool:
+        """Answers once the trainer is assembled."""
+        return True
+
+    def close_task(self, task: str) -> bytes:
+        """Closes a task; the answer is JSON, an error with `error` and `detail`."""
+        return self._ask(lambda: self._trainer.close_task(task))
+
+    def rollback(self, version: int | None) -> bytes:
+        """Serves an earlier version again; the answer is JSON, an error with `error` and `detail`."""
+        return self._ask(lambda: self._trainer.rollback(version))
+
+    def stop(self) -> bool:
+        """Ends after the step under way, with a checkpoint."""
+        self._is_stopping = True
+        self._thread.join()
+        return True
+
+    def _ask(self, action: Callable[[], dict[str, Any]]) -> bytes:
+        answer: Future[dict[str, Any]] = Future()
+        self._commands.put((action, answer))
+        try:
+            return msgspec.json.encode(answer.result(COMMAND_SECONDS))
+        except LifelongError as error:
+            return msgspec.json.encode({"error": error.code, "detail": error.detail})
+        except TimeoutError:
+            detail = "the trainer is still busy; the command is carried out when it is done"
+            return msgspec.json.encode({"error": "trainer_busy", "detail": detail})
+
+    def _run(self) -> None:
+        try:
+            self._trainer.begin()
+            while not self._is_stopping:
+                self._obey()
+                self._trainer.advance(WAIT_SECONDS)
+            self._trainer.end()
+        finally:
+            if not self._is_stopping:
+                traceback.print_exc()
+                _exit(EXIT_CODE)
+
+    def _obey(self) -> None:
+        while True:
+            try:
+                action, answer = self._commands.get_nowait()
+            except Empty:
+                return
+            try:
+                answer.set_result(action())
+            except LifelongError as error:
+                answer.set_exception(error)

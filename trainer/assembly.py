@@ -1,0 +1,130 @@
+"""Puts one model's trainer together from its configuration."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from registry.store import Registry
+
+from contracts.inputs import InputSpec, Specification
+from contracts.labels import Column, LabelSpec
+from contracts.versions import sha256
+from feedback.kafka import KafkaReader
+from feedback.log import FeedbackReader
+from feedback.predictions import PredictionLog
+from feedback.settings import FeedbackSettings, KafkaSettings, PredictionSettings
+from feedback.sqlite import SqliteLog
+from networks.build import build
+from networks.flat import Network
+from networks.settings import NetworkSpec
+from trainer.course import Course
+from trainer.evaluation import ProbeSets
+from trainer.examiner import Examiner
+from trainer.ingest import Ingest
+from trainer.intake import Intake
+from trainer.learner import Learner
+from trainer.loop import Trainer
+from trainer.matrix import MatrixBook
+from trainer.mirror import Mirror
+from trainer.policies import ProbeSettings, PromotionSettings, TaskSettings
+from trainer.promoter import Promoter
+from trainer.publisher import Provenance, Publisher, Service
+from trainer.reporter import Reporter, Sources
+from trainer.settings import LearnerSettings
+from trainer.stores import Stores
+from trainer.strategy import load
+
+
+class TrainerConfiguration(Specification):
+    """All that one model's trainer is told."""
+
+    model: str
+    directory: Path
+    input: InputSpec
+    labels: LabelSpec
+    network: NetworkSpec
+    strategies: list[dict[str, Any]]
+    feedback: FeedbackSettings
+    predictions: PredictionSettings
+    registry_uri: str | None
+    learner: LearnerSettings
+    tasks: TaskSettings
+    probes: ProbeSettings
+    promotion: PromotionSettings
+
+    @property
+    def device(self) -> str:
+        """Where the network is trained."""
+        if self.learner.device != "auto":
+            return self.learner.device
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when earlier weights or examples could no longer be read."""
+        parts = (self.input.model_dump_json(), self.labels.scenario, self.network.model_dump_json())
+        return sha256("\n".join(parts).encode())
+
+    def network_with(self, columns: Sequence[Column], weights: bytes | None) -> Network:
+        """A network with these outputs, from weights or, without them, as initialised."""
+        network = build(self.network, self.input, columns, self.learner.seed, self.device)
+        if weights is not None:
+            network.load_weights(weights)
+        return network
+
+    def learner_with(self, columns: Sequence[Column]) -> Learner:
+        """A learner that has learned nothing yet."""
+        strategy = load(self.strategies, self.learner.seed)
+        return Learner(self.network_with(columns, None), strategy, self.learner, self.labels.scenario)
+
+
+def assemble(config: TrainerConfiguration, service: Service) -> Trainer:
+    """One model's trainer, ready to begin.
+
+    Raises:
+        ForeignState: the state directory was written for another model.
+        InvalidConfiguration: a strategy or the user's own module cannot be built.
+    """
+    torch.set_num_threads(config.learner.threads)
+    directory = config.directory / "trainer"
+    stores = Stores.open(directory, config.fingerprint)
+    probes = ProbeSets(config.input, config.probes.rows_per_task, config.device)
+    examiner = Examiner(config.input, config.labels, probes, config.promotion, config.network_with)
+    examiner.add(stores.examples.probes())
+    matrix = MatrixBook(stores, examiner)
+    course = Course(config.learner_with, config.input, config.labels, stores, matrix.close)
+    publisher = Publisher(stores, directory / "versions", _provenance(config), service)
+    promoter = Promoter(stores, course, examiner, publisher, config.promotion)
+    ingest = Ingest(_reader(config), _intake(config, stores), stores, config.learner, config.tasks)
+    sources = Sources(stores, ingest, course, examiner, matrix, promoter)
+    reporter = Reporter(config.model, sources, service, publisher.announce)
+    mirror = Mirror(lambda: _registry(config), directory / "state.db", config.fingerprint, directory / "versions")
+    return Trainer(stores, ingest, course, promoter, reporter, mirror)
+
+
+def _reader(config: TrainerConfiguration) -> FeedbackReader:
+    if isinstance(config.feedback, KafkaSettings):
+        return KafkaReader(config.feedback, config.model)
+    return SqliteLog(config.directory / "feedback.db")
+
+
+def _intake(config: TrainerConfiguration, stores: Stores) -> Intake:
+    settings = config.predictions
+    predictions = PredictionLog(config.directory / "predictions.db", settings.max_age_seconds, settings.max_bytes)
+    return Intake(config.input, config.labels, stores.examples, predictions, config.probes.fraction)
+
+
+def _registry(config: TrainerConfiguration) -> Registry:
+    return Registry(config.model, config.registry_uri, config.directory)
+
+
+def _provenance(config: TrainerConfiguration) -> Provenance:
+    return Provenance(
+        model=config.model,
+        input=config.input.model_dump(mode="json"),
+        labels=config.labels.model_dump(mode="json"),
+        network=config.network.model_dump(mode="json", by_alias=True),
+        strategies=config.strategies,
+        seed=config.learner.seed,
+    )

@@ -1,0 +1,99 @@
+"""`state.db`: all that the trainer must not lose, in one SQLite file, so changes can be one transaction (invariant 3)."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from trainer.errors import ForeignState
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE events (
+    sequence INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, digest BLOB NOT NULL, split TEXT NOT NULL,
+    task TEXT NOT NULL, label TEXT NOT NULL, subject TEXT, accepted_at REAL NOT NULL, step INTEGER,
+    undone INTEGER NOT NULL DEFAULT 0, instance BLOB NOT NULL);
+CREATE INDEX events_by_task ON events (task, split, sequence);
+CREATE TABLE dead_letters (partition INTEGER, "offset" INTEGER, code TEXT, detail TEXT,
+    PRIMARY KEY (partition, "offset")) WITHOUT ROWID;
+CREATE TABLE ledger (state TEXT PRIMARY KEY, events INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE steps (number INTEGER PRIMARY KEY, parent INTEGER NOT NULL, document BLOB NOT NULL);
+CREATE TABLE checkpoints (step INTEGER PRIMARY KEY, sha256 TEXT NOT NULL);
+CREATE TABLE matrix (step INTEGER, after TEXT, task TEXT, accuracy REAL, PRIMARY KEY (step, task)) WITHOUT ROWID;
+CREATE TABLE baselines (task TEXT PRIMARY KEY, accuracy REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE versions (
+    version INTEGER PRIMARY KEY, step INTEGER NOT NULL, lineage BLOB NOT NULL, probes BLOB NOT NULL,
+    mirrored INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE serving (
+    generation INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL, promoted_at REAL NOT NULL);
+"""
+
+
+class Database:
+    """The connection that the trainer's stores share; one process writes it."""
+
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        """Opens or creates the file.
+
+        Raises:
+            ForeignState: `newer_state` or `other_configuration`, when the file was written for something else.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.connection = apsw.Connection(str(path))
+        self.connection.set_busy_timeout(10_000)
+        self.execute("PRAGMA journal_mode=WAL")
+        self.execute("PRAGMA synchronous=FULL")
+        version = int(self.value("PRAGMA user_version"))
+        if version > SCHEMA_VERSION:
+            raise ForeignState("newer_state", f"{path.name} has schema {version}: this release reads {SCHEMA_VERSION}")
+        if version == 0:
+            self._create(fingerprint)
+        if self.get("fingerprint", str) != fingerprint:
+            detail = f"{path.parent} was written for another input, label scenario or network; use another --state"
+            raise ForeignState("other_configuration", detail)
+
+    def _create(self, fingerprint: str) -> None:
+        with self.transaction():
+            self.execute(SCHEMA)
+            self.put("fingerprint", fingerprint)
+            self.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Closes the file; later calls fail."""
+        self.connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All changes inside are made durable together or not at all."""
+        with self.connection:
+            yield
+
+    def execute(self, query: str, values: tuple[Any, ...] = ()) -> None:
+        """Runs statements that return nothing."""
+        self.connection.execute(query, values)
+
+    def rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """All rows that a query returns."""
+        return self.connection.execute(query, values).fetchall()
+
+    def change(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Runs one statement for each row of values."""
+        self.connection.executemany(statement, rows)
+
+    def value(self, query: str, values: tuple[Any, ...] = ()) -> Any:
+        """First column of the first row, or None."""
+        row = self.connection.execute(query, values).fetchone()
+        return None if row is None else row[0]
+
+    def get(self, name: str, kind: Any, default: Any = None) -> Any:
+        """A small named value, decoded as `kind`."""
+        content = self.value("SELECT value FROM meta WHERE name=?", (name,))
+        return default if content is None else msgspec.json.decode(content, type=kind)
+
+    def put(self, name: str, value: Any) -> None:
+        """Sets a small named value."""
+        self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, msgspec.json.encode(value)))

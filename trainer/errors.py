@@ -1,0 +1,19 @@
+"""Facts that stop the trainer or one of its commands."""
+
+from contracts.errors import LifelongError
+
+
+class UnknownVersion(LifelongError):
+    """A rollback names a version that does not exist or whose weights are no longer kept."""
+
+
+class UnknownTask(LifelongError):
+    """A task is to be closed that no event has named, or that is closed already."""
+
+
+class CorruptState(LifelongError):
+    """A checkpoint or a version's file is missing or is not the one that the state database names."""
+
+
+class ForeignState(LifelongError):
+    """The state directory belongs to another configuration or a newer release."""

@@ -1,0 +1,89 @@
+"""Learner → R matrix → decision: measures every version on the stored probe sets, side by side with the champion."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+
+import numpy as np
+import torch
+
+from contracts.inputs import InputSpec
+from contracts.labels import Column, LabelSpec
+from contracts.versions import Decision, ProbeReport
+from networks.flat import Network
+from trainer.answers import Answers, Best, pair
+from trainer.evaluation import ProbeSets
+from trainer.examples import StoredExample
+from trainer.policies import PromotionSettings
+from trainer.promotion import decide
+
+Rebuild = Callable[[Sequence[Column], bytes | None], Network]
+"""Builds a network with these outputs, from weights or, without them, as initialised."""
+
+
+class Examiner:
+    """Holds the probe sets and what the champion answers to them."""
+
+    def __init__(
+        self, spec: InputSpec, labels: LabelSpec, probes: ProbeSets, policy: PromotionSettings, rebuild: Rebuild
+    ) -> None:
+        self._spec = spec
+        self._labels = labels
+        self._probes = probes
+        self._policy = policy
+        self._rebuild = rebuild
+        self._champion: Network | None = None
+        self._champion_answers: Answers | None = None
+
+    @property
+    def tasks(self) -> list[str]:
+        """Tasks that have probe rows."""
+        return self._probes.tasks
+
+    def add(self, examples: Iterable[StoredExample]) -> None:
+        """Adds the probe rows among the examples to their tasks' sets."""
+        held_out = [example for example in examples if example.split == "probe"]
+        for task, group in groupby(held_out, key=lambda example: example.task):
+            rows = list(group)
+            flat = np.frombuffer(b"".join(row.instance for row in rows), dtype=self._spec.dtype)
+            inputs = torch.from_numpy(flat.reshape(len(rows), *self._spec.row_shape).copy())
+            columns = [self._labels.column_for(row.label, row.task) for row in rows]
+            self._probes.add(task, columns, [row.sequence for row in rows], inputs)
+
+    def enthrone(self, columns: Sequence[Column], weights: bytes, answers: Answers | None) -> None:
+        """Takes a version as the champion; its answers, where they are known, save measuring them again."""
+        self._champion = self._rebuild(columns, weights)
+        self._champion_answers = answers
+
+    def measure(self, network: Network, earlier: Answers | None = None) -> Answers:
+        """A network's answers to all probe rows."""
+        network.module.eval()
+        return self._probes.answers(network, network.columns, earlier)
+
+    def champion_accuracy(self) -> dict[str, float]:
+        """The champion's accuracy per task, rows that joined since it was made included."""
+        if self._champion is None:
+            return {}
+        self._champion_answers = self.measure(self._champion, self._champion_answers)
+        return self._champion_answers.accuracy()
+
+    def judge(self, challenger: Answers, current: set[str], best: dict[str, Best]) -> tuple[Decision, dict[str, Best]]:
+        """The gate's decision, and the best accuracies that hold if the challenger is promoted."""
+        self.champion_accuracy()
+        champion = self._champion_answers
+        if champion is None:
+            raise RuntimeError("a champion must be enthroned before a challenger is judged")
+        paired = pair(champion, challenger, current, best)
+        return decide(paired, self._policy), best | {task.task: task.next_best for task in paired.tasks}
+
+    def accuracy_of(self, columns: Sequence[Column], weights: bytes | None, task: str) -> float | None:
+        """Accuracy on one task of a network given by its weights, or as initialised; None without probe rows."""
+        return self.measure(self._rebuild(columns, weights)).accuracy().get(task)
+
+
+def report(answers: Answers, decision: Decision) -> ProbeReport:
+    """What a version's `probes.json` says."""
+    accuracy = answers.accuracy()
+    rows = answers.rows()
+    return ProbeReport(
+        tasks=list(accuracy), rows=list(rows.values()), accuracy=list(accuracy.values()), decision=decision
+    )

@@ -1,0 +1,112 @@
+"""The example store and the ledger: every event once, with what became of it (invariants 2 and 4)."""
+
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+from contracts.status import Ledger
+from trainer.database import Database
+
+Split = Literal["train", "probe"]
+Count = Literal["trained", "probe", "duplicate", "late", "quarantined", "dead"]
+COLUMNS = "sequence, event_id, digest, split, task, label, subject, accepted_at, instance"
+
+
+class StoredExample(NamedTuple):
+    """One event as the trainer keeps it: the only copy of its instance."""
+
+    sequence: int
+    event_id: str
+    digest: bytes
+    split: Split
+    task: str
+    label: str
+    subject: str | None
+    accepted_at: float
+    instance: bytes
+
+
+class DeadLetter(NamedTuple):
+    """A record that can never be learned from, by its place in the log, with the reason."""
+
+    partition: int
+    offset: int
+    code: str
+    detail: str
+
+
+class ExampleStore:
+    """Reads and writes examples, dead letters and the ledger; writes belong inside `Database.transaction`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def digest_of(self, event_id: str) -> bytes | None:
+        """The digest under which an event id is already known."""
+        digest = self._database.value("SELECT digest FROM events WHERE event_id=?", (event_id,))
+        return None if digest is None else bytes(digest)
+
+    def next_sequence(self) -> int:
+        """The sequence number that the next stored example gets; numbers count from 1."""
+        return int(self._database.value("SELECT coalesce(max(sequence), 0) FROM events")) + 1
+
+    def add(self, examples: Iterable[StoredExample], step: int | None) -> None:
+        """Stores examples; `step` is the round that trains the training rows among them."""
+        self._database.change(
+            f"INSERT INTO events ({COLUMNS}, step) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            ((*example, step if example.split == "train" else None) for example in examples),
+        )
+
+    def add_dead_letters(self, letters: Iterable[DeadLetter]) -> None:
+        """Notes dead records; a place in the log is noted once."""
+        self._database.change(
+            'INSERT OR IGNORE INTO dead_letters (partition, "offset", code, detail) VALUES (?, ?, ?, ?)', letters
+        )
+
+    def count(self, counts: dict[Count, int]) -> None:
+        """Adds to the ledger."""
+        self._database.change(
+            "INSERT INTO ledger VALUES (?, ?) ON CONFLICT (state) DO UPDATE SET events = events + excluded.events",
+            counts.items(),
+        )
+
+    def ledger(self, pending: int, refused_duplicates: int) -> Ledger:
+        """Where every event is: `pending` are in the log but not yet read, duplicates may be refused before it."""
+        counts: dict[str, int] = dict(self._database.rows("SELECT state, events FROM ledger"))
+        counts["duplicate"] = counts.get("duplicate", 0) + refused_duplicates
+        return Ledger(received=sum(counts.values()) + pending, pending=pending, **counts)
+
+    def between(self, first: int, last: int, split: Split) -> list[StoredExample]:
+        """Effective examples of a split with sequence numbers in first…last, in order."""
+        return self._select("sequence BETWEEN ? AND ? AND split=? AND undone=0 ORDER BY sequence", (first, last, split))
+
+    def event_ids(self, first: int, last: int) -> list[str]:
+        """Event ids of the effective training examples with sequence numbers in first…last, in order."""
+        where = "sequence BETWEEN ? AND ? AND split='train' AND undone=0 ORDER BY sequence"
+        rows = self._database.rows(f"SELECT event_id FROM events WHERE {where}", (first, last))
+        return [row[0] for row in rows]
+
+    def tasks_trained_since(self, first: int) -> set[str]:
+        """Tasks with effective training examples from sequence `first` on."""
+        where = "sequence >= ? AND split='train' AND undone=0"
+        return {row[0] for row in self._database.rows(f"SELECT DISTINCT task FROM events WHERE {where}", (first,))}
+
+    def recent(self, last: int, limit: int) -> list[StoredExample]:
+        """The `limit` newest training examples up to sequence `last`, oldest first."""
+        where = "sequence <= ? AND split='train' AND undone=0 ORDER BY sequence DESC LIMIT ?"
+        return self._select(where, (last, limit))[::-1]
+
+    def of_task(self, task: str, last: int, split: Split) -> list[StoredExample]:
+        """Effective examples of one task up to sequence `last`, in order."""
+        return self._select("task=? AND split=? AND sequence<=? AND undone=0 ORDER BY sequence", (task, split, last))
+
+    def by_sequence(self, sequences: Iterable[int]) -> list[StoredExample]:
+        """The examples with these sequence numbers, in the order asked for."""
+        return [self._select("sequence=?", (sequence,))[0] for sequence in sequences]
+
+    def probes(self) -> list[StoredExample]:
+        """All probe examples, in order."""
+        return self._select("split='probe' ORDER BY sequence", ())
+
+    def _select(self, where: str, values: tuple[Any, ...]) -> list[StoredExample]:
+        rows = self._database.rows(f"SELECT {COLUMNS} FROM events WHERE {where}", values)
+        return [StoredExample(*row) for row in rows]

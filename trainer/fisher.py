@@ -1,0 +1,86 @@
+"""The Fisher information of a network's parameters: its diagonal, exact for each sample, never squared batch means."""
+
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from contracts.errors import LifelongError
+from networks.flat import Network
+from trainer.batch import Batch
+from trainer.per_sample import PerSampleSquares, evaluating
+
+FisherVariant = Literal["exact", "sampled", "empirical"]
+LARGEST_CHUNK = 256
+CHUNK_NUMBERS = 2**21
+"""Upper bound of rows × columns² in a chunk: 16 MB in float64; larger gains no speed, smaller costs some."""
+
+
+class UnstableFisher(LifelongError):
+    """The Fisher information of these rows is not finite, so it must not become an importance."""
+
+
+def fisher_diagonal(network: Network, examples: Batch, variant: FisherVariant = "exact", seed: int = 0) -> Tensor:
+    """The mean over rows of E_y[(∂ log p(y|x) / ∂θ)²], float32 `(P,)` laid out by `network.layout`, every entry ≥ 0.
+
+    `exact` takes the expectation over the model's own labels y ~ p(·|x), `sampled` draws one label a row from it
+    (reproducible by `seed`), `empirical` uses the row's target. Per row only the columns of its own task count. The
+    pass runs in evaluation mode and leaves modes, gradients, buffers and the global generator as they were. Its cost
+    is one forward and, for `exact`, as many activation-only backward passes as a row has columns, less one.
+    (Martens, *New insights and perspectives on the natural gradient method*, 2020, §5; van de Ven, *On the
+    computation of the Fisher information in continual learning*, 2025: EXACT, SAMPLE, EMPIRICAL.)
+
+    Raises:
+        UnstableFisher: `non_finite_logits` or `non_finite_fisher`.
+        ValueError: if there are no rows.
+    """
+    if not len(examples):
+        raise ValueError("the Fisher information of no rows is undefined")
+    generator = torch.Generator().manual_seed(seed)
+    mask = network.task_mask()
+    rows = max(1, min(LARGEST_CHUNK, CHUNK_NUMBERS // len(network.columns) ** 2))
+    with evaluating(network.module):
+        squares = PerSampleSquares(network, examples.inputs[0])
+        for start in range(0, len(examples), rows):
+            chunk = examples.select(slice(start, start + rows))
+            choose = partial(_directions, chunk.targets, mask[chunk.targets], variant, generator)
+            squares.add(chunk.inputs, choose)
+    mean = (squares.total / len(examples)).float()
+    if not bool(mean.isfinite().all()):
+        raise UnstableFisher("non_finite_fisher", f"the Fisher information of {len(examples)} rows is not finite")
+    return mean
+
+
+def _directions(
+    targets: Tensor, mask: Tensor, variant: FisherVariant, generator: torch.Generator, logits: Tensor
+) -> Tensor:
+    """Vectors v `(rows, directions, columns)` for which Σ_v (∂ v·logits / ∂θ)² is each row's Fisher diagonal."""
+    if not bool(logits.isfinite().all()):
+        raise UnstableFisher("non_finite_logits", "the network's outputs are not finite")
+    p = logits.double().masked_fill(~mask, -torch.inf).softmax(dim=1)
+    if variant == "exact":
+        return _factor(p)
+    if variant == "sampled":
+        targets = torch.multinomial(p.cpu(), 1, generator=generator).squeeze(1).to(p.device)
+    one_hot = torch.zeros_like(p).scatter_(1, targets[:, None], 1.0)
+    return (one_hot - p).unsqueeze(1).float()
+
+
+def _factor(p: Tensor) -> Tensor:
+    """The columns of L with L Lᵀ = diag(p) − p pᵀ, the covariance of ∂ log p(y) / ∂ logits, for each row of `p`.
+
+    With the probabilities in descending order and T_k = Σ_{j≥k} p_j, the Cholesky factor is
+    L_kk = √(p_k T_{k+1} / T_k) and L_jk = −p_j √(p_k / (T_k T_{k+1})) for j > k: nothing cancels, and there is one
+    column less than there are labels that a row can have.
+    """
+    sorted_p, order = p.sort(dim=1, descending=True, stable=True)
+    tail = sorted_p.flip(1).cumsum(1).flip(1)
+    n_directions = int((tail[:, 1:] > 0).sum(dim=1).max()) if p.shape[1] > 1 else 0
+    now, after, q = tail[:, :n_directions], tail[:, 1 : n_directions + 1], sorted_p[:, :n_directions]
+    scale = torch.where(after > 0, (q / now / after).sqrt(), torch.zeros_like(q))
+    below = torch.ones(p.shape[1], n_directions, dtype=torch.bool, device=p.device).tril(-1)
+    factor = -(sorted_p[:, :, None] * scale[:, None, :]) * below
+    factor.diagonal(dim1=1, dim2=2).copy_(scale * after)
+    unsorted = torch.empty_like(factor).scatter_(1, order[:, :, None].expand_as(factor), factor)
+    return unsorted.transpose(1, 2).float()

@@ -1,0 +1,167 @@
+"""What was measured, decided and served: the accuracy matrix, the versions and the changes of the champion."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from contracts.status import Matrix, VersionRecord
+from contracts.versions import CHALLENGER, CHAMPION, PREVIOUS, Lineage, ProbeReport
+from trainer import metrics
+from trainer.database import Database
+from trainer.errors import UnknownVersion
+
+
+class StoredVersion(NamedTuple):
+    """One row of the version table."""
+
+    version: int
+    step: int
+    lineage: Lineage
+    probes: ProbeReport
+
+
+class Aliases(NamedTuple):
+    """Which version has which alias, and how often the champion has changed so far."""
+
+    generation: int
+    champion: int
+    previous: int | None
+    challenger: int | None
+
+
+class History:
+    """Reads and writes measurements and versions; writes belong inside `Database.transaction`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add_version(self, version: StoredVersion) -> None:
+        """Stores a version that has been measured and decided on."""
+        values = (
+            version.version,
+            version.step,
+            msgspec.json.encode(version.lineage),
+            msgspec.json.encode(version.probes),
+        )
+        self._database.execute("INSERT INTO versions (version, step, lineage, probes) VALUES (?, ?, ?, ?)", values)
+
+    def version(self, number: int) -> StoredVersion:
+        """One version.
+
+        Raises:
+            UnknownVersion: no version has that number.
+        """
+        found = self._versions("WHERE version=?", (number,))
+        if not found:
+            raise UnknownVersion("unknown_version", "there is no version of that number")
+        return found[0]
+
+    def versions(self, newest: int) -> list[StoredVersion]:
+        """The `newest` latest versions, oldest first."""
+        return self._versions("ORDER BY version DESC LIMIT ?", (newest,))[::-1]
+
+    def next_version(self) -> int:
+        """The number of the next version, counted from 1."""
+        return int(self._database.value("SELECT coalesce(max(version), 0) FROM versions")) + 1
+
+    def serve(self, version: int, at: float) -> int:
+        """Makes a version the champion and returns the new generation."""
+        self._database.execute("INSERT INTO serving (version, promoted_at) VALUES (?, ?)", (version, at))
+        return self.aliases().generation
+
+    def promoted_at(self) -> float:
+        """Unix time of the last change of the champion; 0 before the first."""
+        return float(self._database.value("SELECT coalesce(max(promoted_at), 0) FROM serving"))
+
+    def aliases(self) -> Aliases:
+        """The present aliases; the challenger is the newest version when the gate refused it."""
+        rows = self._database.rows(
+            "SELECT generation, version FROM serving ORDER BY generation DESC LIMIT 2"
+        )
+        champion = rows[0][1] if rows else 0
+        newest = self.next_version() - 1
+        refused = newest > champion and self.version(newest).probes.decision.verdict != "promote"
+        previous = rows[1][1] if len(rows) > 1 else None
+        return Aliases(rows[0][0] if rows else 0, champion, previous, newest if refused else None)
+
+    def records(self, newest: int) -> list[VersionRecord]:
+        """The latest versions as the service shows them."""
+        aliases = self.aliases()
+        names = {aliases.previous: PREVIOUS, aliases.challenger: CHALLENGER, aliases.champion: CHAMPION}
+        return [
+            VersionRecord(
+                version=stored.version,
+                aliases=[names[stored.version]] if stored.version in names else [],
+                lineage=stored.lineage,
+                probes=stored.probes,
+            )
+            for stored in self.versions(newest)
+        ]
+
+    def unmirrored(self) -> list[StoredVersion]:
+        """Versions that the registry has not yet been told of, oldest first."""
+        return self._versions("WHERE mirrored=0 ORDER BY version", ())
+
+    def registry_lag(self) -> int:
+        """How many versions the registry has not yet been told of."""
+        return int(self._database.value("SELECT count(*) FROM versions WHERE mirrored=0"))
+
+    def mark_mirrored(self, version: int) -> None:
+        """Notes that the registry has a version."""
+        self._database.execute("UPDATE versions SET mirrored=1 WHERE version=?", (version,))
+
+    def note_row(self, step: int, after: str, accuracies: dict[str, float]) -> None:
+        """Stores the row of the accuracy matrix that was measured when `step` closed the task `after`."""
+        self._database.change(
+            "INSERT OR REPLACE INTO matrix VALUES (?, ?, ?, ?)",
+            ((step, after, task, accuracy) for task, accuracy in accuracies.items()),
+        )
+
+    def note_cell(self, step: int, task: str, accuracy: float | None) -> None:
+        """Adds to an earlier row what was measured later: a task's accuracy before it was trained."""
+        if accuracy is not None:
+            after = self._database.value("SELECT after FROM matrix WHERE step=? LIMIT 1", (step,))
+            self.note_row(step, after, {task: accuracy})
+
+    def note_baseline(self, task: str, accuracy: float | None) -> None:
+        """Stores a task's accuracy at random initialisation."""
+        if accuracy is not None:
+            self._database.execute("INSERT OR REPLACE INTO baselines VALUES (?, ?)", (task, accuracy))
+
+    def has_row(self, step: int) -> bool:
+        """Whether the closing of that step has been measured."""
+        return bool(self._database.value("SELECT count(*) FROM matrix WHERE step=?", (step,)))
+
+    def matrix(self, closings: Sequence[int]) -> Matrix:
+        """The accuracy matrix over the given closing steps, in order."""
+        rows = [self._row(step) for step in closings if self.has_row(step)]
+        tasks = [after for after, _ in rows]
+        accuracy = [[row.get(task) for task in tasks] for _, row in rows]
+        known = dict(self._database.rows("SELECT task, accuracy FROM baselines"))
+        baseline: list[float | None] = [known.get(task) for task in tasks]
+        return Matrix(
+            tasks=tasks,
+            accuracy=accuracy,
+            baseline=baseline,
+            average_accuracy=metrics.average_accuracy(accuracy),
+            backward_transfer=metrics.backward_transfer(accuracy),
+            forward_transfer=metrics.forward_transfer(accuracy, baseline),
+            forgetting=metrics.forgetting(accuracy),
+        )
+
+    def _row(self, step: int) -> tuple[str, dict[str, float]]:
+        cells = self._database.rows("SELECT after, task, accuracy FROM matrix WHERE step=?", (step,))
+        return cells[0][0], {task: accuracy for _, task, accuracy in cells}
+
+    def _versions(self, where: str, values: tuple[int, ...]) -> list[StoredVersion]:
+        rows = self._database.rows(f"SELECT version, step, lineage, probes FROM versions {where}", values)
+        return [
+            StoredVersion(
+                number,
+                step,
+                msgspec.json.decode(lineage, type=Lineage),
+                msgspec.json.decode(probes, type=ProbeReport),
+            )
+            for number, step, lineage, probes in rows
+        ]

@@ -1,0 +1,113 @@
+"""Feedback log → recorded steps: what arrived, what became of it and what will be trained, in one transaction."""
+
+import time
+from collections.abc import Sequence
+
+from contracts.status import Ledger
+from feedback.log import Cursor, FeedbackReader, Record
+from trainer.examples import StoredExample
+from trainer.intake import Intake, Sorted
+from trainer.policies import TaskSettings
+from trainer.progress import Progress
+from trainer.record import Closing, Round, Step
+from trainer.settings import LearnerSettings
+from trainer.stores import Stores
+from trainer.tasks import Reason, TaskBook
+
+ROUND_EVENTS = 512
+"""Events that a round takes at most: it bounds how long the first of them waits for the last."""
+
+
+class Ingest:
+    """Reads the log from the stored cursor; nothing it returns can be lost or happen twice."""
+
+    def __init__(
+        self, reader: FeedbackReader, intake: Intake, stores: Stores, learner: LearnerSettings, tasks: TaskSettings
+    ) -> None:
+        self._reader = reader
+        self._intake = intake
+        self._stores = stores
+        self._learner = learner
+        self._tasks = tasks
+        database = stores.database
+        self.book: TaskBook = database.get("tasks", TaskBook, TaskBook())
+        self.progress: Progress = database.get("progress", Progress, Progress())
+        self._cursor: Cursor = database.get("cursor", Cursor, {})
+
+    def take(self, wait_seconds: float) -> tuple[list[StoredExample], list[Step]]:
+        """Waits for events; returns the examples among them and the steps to apply now, all of it recorded."""
+        records = self._reader.read(self._cursor, ROUND_EVENTS, wait_seconds)
+        result = self._intake.sort(records, self.book)
+        for record, letter in result.dead:
+            self._reader.dead_letter(record, letter.code, letter.detail)
+        cursor = self._cursor | {record.partition: record.offset + 1 for record in records}
+        steps = self._plan(result, is_flooded=len(records) == ROUND_EVENTS)
+        if records or steps:
+            self._commit(records, result, steps, cursor)
+        return result.examples, steps
+
+    def close_task(self, name: str) -> list[Step]:
+        """Records the closing of a task.
+
+        Raises:
+            UnknownTask: `unknown_task` or `task_already_closed`.
+        """
+        self.book.close(name)
+        last = self._stores.examples.next_sequence() - 1
+        tip = self._stores.record.tip
+        number = self._stores.record.next_number()
+        steps: list[Step] = [Closing(number=number, parent=tip, task=name, last_sequence=last, reason="asked")]
+        with self._stores.database.transaction():
+            self._stores.record.append(steps)
+            self._stores.database.put("tasks", self.book)
+        return steps
+
+    def lag(self) -> int:
+        """Events in the log that have not been read yet."""
+        end = self._reader.end()
+        return sum(max(0, offset - self._cursor.get(partition, 0)) for partition, offset in end.items())
+
+    def ledger(self) -> Ledger:
+        """Where every event is."""
+        return self._stores.examples.ledger(self.lag(), self._reader.duplicates_refused())
+
+    def acknowledge(self) -> None:
+        """Tells the log how far it has been accounted for."""
+        if self._cursor:
+            self._reader.commit(self._cursor)
+
+    def close(self) -> None:
+        """Releases the log."""
+        self._reader.close()
+
+    def _plan(self, result: Sorted, is_flooded: bool) -> list[Step]:
+        steps: list[Step] = []
+        training = [example.sequence for example in result.examples if example.split == "train"]
+        parent, number = self._stores.record.tip, self._stores.record.next_number()
+        last = result.examples[-1].sequence if result.examples else self._stores.examples.next_sequence() - 1
+        if training:
+            n_steps = self._learner.steps_for(len(training), is_flooded)
+            steps.append(
+                Round(number=number, parent=parent, first_sequence=training[0], last_sequence=last, steps=n_steps)
+            )
+        for name, reason in list(self.book.due(self._tasks, time.time())):
+            self.book.close(name)
+            steps.append(self._closing(name, reason, last, steps, parent, number))
+        return steps
+
+    def _commit(self, records: Sequence[Record], result: Sorted, steps: list[Step], cursor: Cursor) -> None:
+        rounds = [step.number for step in steps if isinstance(step, Round)]
+        self.progress.note(record.position for record in records)
+        with self._stores.database.transaction():
+            self._stores.examples.add(result.examples, rounds[0] if rounds else None)
+            self._stores.examples.add_dead_letters([letter for _, letter in result.dead] + result.set_aside)
+            self._stores.examples.count(dict(result.counts))
+            self._stores.record.append(steps)
+            for name, value in (("tasks", self.book), ("progress", self.progress), ("cursor", cursor)):
+                self._stores.database.put(name, value)
+        self._cursor = cursor
+
+    @staticmethod
+    def _closing(name: str, reason: Reason, last: int, before: Sequence[Step], tip: int, number: int) -> Closing:
+        parent = before[-1].number if before else tip
+        return Closing(number=number + len(before), parent=parent, task=name, last_sequence=last, reason=reason)

@@ -1,0 +1,125 @@
+"""The learner: one written-out loop over the hooks of a strategy."""
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from contracts.labels import Scenario
+from networks.flat import Network
+from trainer.batch import Batch
+from trainer.optimiser import Adam, GradientDescent, Optimiser
+from trainer.settings import LearnerSettings
+from trainer.strategy import Fetch, Strategy
+
+
+class TrainingResult(NamedTuple):
+    """What a round did: mean loss in nats (NaN if every step was skipped), steps, those skipped, seconds a step."""
+
+    loss: float
+    steps: int
+    skipped: int
+    step_seconds: float
+
+
+class Learner:
+    """A network, a strategy and an optimiser; the same rounds with the same seeds give the same bits on CPU."""
+
+    def __init__(self, network: Network, strategy: Strategy, settings: LearnerSettings, scenario: Scenario) -> None:
+        self.network = network
+        self.strategy = strategy
+        self._settings = settings
+        self._masks_tasks = scenario == "task"
+        rate = settings.learning_rate
+        self._optimiser: Optimiser = Adam(rate) if settings.optimiser == "adam" else GradientDescent(rate)
+
+    def before_task(self, task: int) -> None:
+        """Tells the strategy that rows of this task follow, or that the head has grown."""
+        self.strategy.before_task(self.network, task)
+
+    def train(self, batch: Batch, recent: Batch, steps: int, seed: int) -> TrainingResult:
+        """Learns a round: each new row once, in order, then `recent` rows until `steps` steps are taken.
+
+        A round always takes as many steps as its one pass needs. A step whose loss or gradient is not finite changes
+        nothing and is counted. Seeds torch's global generator.
+        """
+        torch.manual_seed(seed)
+        started = time.perf_counter()
+        network, strategy, optimiser = self.network, self.strategy, self._optimiser
+        device = network.theta.device
+        mask = network.task_mask() if self._masks_tasks else None
+        curvature = strategy.curvature()
+        losses: list[float] = []
+        taken = 0
+        network.module.train()
+        for rows in self._pieces(batch.to(device), recent.to(device), steps):
+            taken += 1
+            mixed = strategy.replay(rows)
+            logits = network(mixed.inputs)
+            scores = logits if mask is None else logits.masked_fill(~mask[mixed.targets], -torch.inf)
+            loss = cross_entropy(scores, mixed.targets) + strategy.penalty(network, mixed, logits)
+            network.gradient.zero_()
+            loss.backward()  # type: ignore[no-untyped-call]
+            strategy.project_gradients(network)
+            if not self._limit_gradient():
+                continue
+            optimiser.step(network, curvature)
+            strategy.after_step(network, rows, logits[: len(rows)].detach())
+            losses.append(float(loss.detach()))
+        network.module.eval()
+        loss_mean = sum(losses) / len(losses) if losses else math.nan
+        return TrainingResult(loss_mean, taken, taken - len(losses), (time.perf_counter() - started) / max(taken, 1))
+
+    def consolidate(self, examples: Batch) -> float:
+        """Ends a task, given its own examples; returns the seconds it took."""
+        started = time.perf_counter()
+        self.strategy.after_task(self.network, examples.to(self.network.theta.device))
+        return time.perf_counter() - started
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Copies of all tensors, and the rest as JSON; together they continue bit for bit."""
+        parts = {"optimiser": self._optimiser.state_dict(), "strategy": self.strategy.state_dict()}
+        tensors = {f"network.{name}": tensor.detach().cpu().clone() for name, tensor in self.network.tensors().items()}
+        document: dict[str, Any] = {part: {} for part in parts}
+        for part, state in parts.items():
+            for name, value in state.items():
+                if isinstance(value, Tensor):
+                    tensors[f"{part}.{name}"] = value.cpu()
+                else:
+                    document[part][name] = value
+        return tensors, document
+
+    def restore(self, tensors: dict[str, Tensor], document: dict[str, Any], examples: Fetch) -> None:
+        """Continues from a saved state; the network must have the columns it had then."""
+        for name, tensor in self.network.tensors().items():
+            tensor.copy_(tensors[f"network.{name}"])
+        parts = {part: dict(rest) for part, rest in document.items()}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            if part in parts:
+                parts[part][rest] = tensor
+        self._optimiser.load_state_dict(parts["optimiser"])
+        self.strategy.load_state_dict(parts["strategy"], examples)
+
+    def _pieces(self, batch: Batch, recent: Batch, steps: int) -> Iterator[Batch]:
+        """The new rows in equal pieces, then samples of the recent ones."""
+        passes = math.ceil(len(batch) / self._settings.batch_size)
+        for piece in torch.arange(len(batch)).tensor_split(passes) if passes else ():
+            yield batch.select(slice(int(piece[0]), int(piece[-1]) + 1))
+        for _ in range(steps - passes if len(recent) else 0):
+            order = torch.randperm(len(recent))[: self._settings.recent_rows]
+            yield recent.select(order.to(recent.ids.device))
+
+    def _limit_gradient(self) -> bool:
+        """Scales the gradient down to `clip_norm`; false if it is not finite."""
+        gradient = self.network.gradient
+        norm = float(torch.dot(gradient, gradient)) ** 0.5
+        if not math.isfinite(norm):
+            return False
+        if norm > self._settings.clip_norm:
+            gradient.mul_(self._settings.clip_norm / norm)
+        return True

@@ -1,0 +1,111 @@
+"""event → example → task → learner → R matrix → decision → alias: the trainer's one line of work, in order."""
+
+import time
+from typing import Any
+
+from trainer.course import Course
+from trainer.examples import StoredExample
+from trainer.ingest import Ingest
+from trainer.mirror import Mirror
+from trainer.promoter import Promoter
+from trainer.record import Step
+from trainer.reporter import Reporter
+from trainer.stores import Stores
+
+
+class Trainer:
+    """One model's trainer: a single thread calls it, and a kill at any moment loses and repeats nothing."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        ingest: Ingest,
+        course: Course,
+        promoter: Promoter,
+        reporter: Reporter,
+        mirror: Mirror,
+    ) -> None:
+        self._stores = stores
+        self._ingest = ingest
+        self._course = course
+        self._promoter = promoter
+        self._reporter = reporter
+        self._mirror = mirror
+
+    def begin(self) -> None:
+        """Resumes where an earlier run stopped, weights and all, and makes its champion known."""
+        self._course.move_to(self._stores.record.tip)
+        self._promoter.begin(self._ingest.progress.through)
+        self._reporter.remember()
+        self._mirror.start()
+
+    def end(self) -> None:
+        """Saves a checkpoint, so that the next start has nothing to train again, and releases everything."""
+        self._course.checkpoint(force=True)
+        self._mirror.stop()
+        self._ingest.close()
+        self._stores.database.close()
+
+    def advance(self, wait_seconds: float) -> bool:
+        """Takes what has arrived, learns it, and promotes when that is due; returns whether anything happened."""
+        examples, steps = self._ingest.take(wait_seconds)
+        self._learn(examples, steps)
+        is_due = self._promoter.is_due()
+        if is_due:
+            self._promote()
+        if not examples and not is_due:
+            self._course.checkpoint()
+            self._ingest.acknowledge()
+        self._reporter.report()
+        return bool(examples or steps or is_due)
+
+    def close_task(self, task: str) -> dict[str, Any]:
+        """Consolidates a task now, after everything accepted so far; returns its row of the accuracy matrix.
+
+        Raises:
+            UnknownTask: `unknown_task` or `task_already_closed`.
+        """
+        while self._ingest.lag():
+            self._learn(*self._ingest.take(0.0))
+        self._learn([], self._ingest.close_task(task))
+        self._promote()
+        self._reporter.report(at_once=True)
+        matrix = self._reporter.matrix()
+        return {"task": task, "closed": True, "tasks": matrix.tasks, "row": matrix.accuracy[-1] if matrix.tasks else []}
+
+    def rollback(self, version: int | None) -> dict[str, Any]:
+        """Serves an earlier version again and moves the whole learner back to it; by default the previous champion.
+
+        What was learned since stays undone; feedback goes on from the present cursor.
+
+        Raises:
+            UnknownVersion: `unknown_version`, `version_not_kept` or `no_previous_version`.
+        """
+        self._promoter.serve_again(version)
+        self._move_learner_to_champion()
+        champion = self._stores.history.aliases().champion
+        self._reporter.narrate("rollback", {"version": champion})
+        self._reporter.report(at_once=True)
+        return {"version": champion}
+
+    def _learn(self, examples: list[StoredExample], steps: list[Step]) -> None:
+        self._promoter.add_probes(examples)
+        for step in steps:
+            started = time.perf_counter()
+            result = self._course.apply(step)
+            self._reporter.note_step(step, result, time.perf_counter() - started)
+        if steps:
+            self._course.checkpoint()
+
+    def _promote(self) -> None:
+        outcome = self._promoter.consider(self._ingest.progress.through)
+        self._reporter.note_outcome(outcome)
+        if outcome.version is not None:
+            self._mirror.wake()
+        if outcome.decision.verdict == "refuse" and self._promoter.returns_after_refusal:
+            self._move_learner_to_champion()
+
+    def _move_learner_to_champion(self) -> None:
+        with self._stores.database.transaction():
+            self._stores.record.move_tip(self._promoter.champion_step)
+        self._course.move_to(self._promoter.champion_step)

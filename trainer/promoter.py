@@ -1,0 +1,123 @@
+"""R matrix → decision → alias: measures the learner, asks the gate, publishes what passes."""
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from contracts.versions import Artifact, Decision
+from trainer.answers import Answers, Best
+from trainer.course import Course
+from trainer.errors import UnknownVersion
+from trainer.examiner import Examiner, report
+from trainer.examples import StoredExample
+from trainer.history import History
+from trainer.policies import PromotionSettings
+from trainer.publisher import Candidate, Publisher
+from trainer.record import ROOT
+from trainer.stores import Stores
+
+INITIAL = Decision(verdict="promote", reasons=["the initial version: nothing was learned yet, so nothing can be lost"])
+
+
+class Outcome(NamedTuple):
+    """What came of looking at a challenger: the decision and, unless it was put on hold, its version number."""
+
+    decision: Decision
+    version: int | None
+
+
+class Promoter:
+    """Decides when a challenger is due and what becomes of it."""
+
+    def __init__(
+        self, stores: Stores, course: Course, examiner: Examiner, publisher: Publisher, policy: PromotionSettings
+    ) -> None:
+        self._database = stores.database
+        self._examples = stores.examples
+        self._history: History = stores.history
+        self._course = course
+        self._examiner = examiner
+        self._publisher = publisher
+        self._policy = policy
+        self._examined_at = 0.0
+        self._examined_step = ROOT
+        self._examined_probes = 0
+        self.champion_step = ROOT
+
+    def begin(self, processed_through: int) -> None:
+        """Takes up the champion of an earlier run, or makes the untrained network version 1."""
+        champion = self._history.aliases().champion
+        if not champion:
+            self._publish(self._examiner.measure(self._course.network), INITIAL, processed_through, {})
+            return
+        self.crown(champion)
+        self._publisher.announce()
+
+    def crown(self, version: int) -> None:
+        """Compares with this version from now on."""
+        artifact = Artifact.from_files(self._publisher.files(version))
+        self._examiner.enthrone(artifact.model.columns, artifact.weights, None)
+        self.champion_step = self._history.version(version).step
+
+    @property
+    def returns_after_refusal(self) -> bool:
+        """Whether the learner goes back to the champion when a challenger is refused."""
+        return self._policy.refused == "restore"
+
+    def best(self) -> dict[str, Best]:
+        """Per task, the best that a promoted version reached."""
+        best: dict[str, Best] = self._database.get("best", dict[str, Best], {})
+        return best
+
+    def add_probes(self, examples: Sequence[StoredExample]) -> None:
+        """Adds the probe rows among new examples."""
+        self._examiner.add(examples)
+
+    def serve_again(self, version: int | None) -> None:
+        """Makes an earlier version the champion once more, by default the one before the present.
+
+        Raises:
+            UnknownVersion: `unknown_version`, `version_not_kept` or `no_previous_version`.
+        """
+        target = version or self._history.aliases().previous
+        if target is None:
+            raise UnknownVersion("no_previous_version", "no version was served before the present one")
+        self._history.version(target)
+        self._publisher.files(target)
+        with self._database.transaction():
+            self._history.serve(target, time.time())
+        self.crown(target)
+        self._publisher.announce()
+
+    def is_due(self) -> bool:
+        """Whether something new was learned and the last look at it was long enough ago."""
+        unseen = self._course.step not in (self.champion_step, self._examined_step)
+        return unseen and time.monotonic() - self._examined_at >= self._policy.min_interval_seconds
+
+    def consider(self, processed_through: int) -> Outcome:
+        """Measures the learner beside the champion and does what the gate says."""
+        self._examined_at = time.monotonic()
+        self._examined_step = self._course.step
+        challenger = self._examiner.measure(self._course.network)
+        decision, raised = self._examiner.judge(challenger, self._current_tasks(), self.best())
+        if decision.verdict == "hold":
+            self._examined_step = ROOT
+            return Outcome(decision, None)
+        if decision.verdict == "promote" and self._policy.mode != "auto":
+            reason = f"it passed the gate, but promotion.mode is {self._policy.mode}"
+            decision = Decision(verdict="hold", reasons=[reason, *decision.reasons], tasks=decision.tasks)
+        return Outcome(decision, self._publish(challenger, decision, processed_through, raised))
+
+    def _current_tasks(self) -> set[str]:
+        champion = self._history.version(self._history.aliases().champion)
+        return self._examples.tasks_trained_since(champion.lineage.events.last_sequence + 1)
+
+    def _publish(self, answers: Answers, decision: Decision, processed: int, best: dict[str, Best]) -> int:
+        network = self._course.network
+        last = self._examples.next_sequence() - 1
+        candidate = Candidate(network, self._course.step, last, processed, report(answers, decision))
+        version = self._publisher.publish(candidate, best)
+        if decision.verdict == "promote":
+            self._examiner.enthrone(network.columns, network.weights(), answers)
+            self.champion_step = self._course.step
+        return version

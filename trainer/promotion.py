@@ -1,0 +1,177 @@
+"""The gate: a pure function of paired probe answers and a policy (DESIGN §3, invariant 6; formulae in docs/gate.md).
+
+It forbids forgetting without forbidding learning: without a measured gain nothing may be lost; with one, the loss is
+weighed against it and bounded per version and in all.
+"""
+
+from collections.abc import Sequence
+
+from contracts.versions import Decision, TaskComparison, Verdict
+from trainer.answers import Paired, PairedAnswers
+from trainer.policies import PromotionSettings
+from trainer.significance import binomial_at_most, wilson_lower
+from trainer.tally import Tally, join, tally
+
+THIN_ALPHA = 0.2
+"""p below which a loss on too few rows holds a version: three rows lost and none gained do, two do not."""
+FEW_NEW_ROWS = 5
+"""Rows of new labels below which none right does not yet show that they were not learned."""
+
+
+def decide(paired: Paired, policy: PromotionSettings) -> Decision:
+    """Whether the challenger may replace the champion, with reasons in sentences and the numbers of every task."""
+    return _Gate(paired, policy).decision()
+
+
+class _Gate:
+    """One decision: what was counted, and the rules in the order in which they apply."""
+
+    def __init__(self, paired: Paired, policy: PromotionSettings) -> None:
+        self._paired = paired
+        self._policy = policy
+        self._tallies = [tally(task) for task in paired.tasks]
+        kept = [t for t in self._tallies if t.rows]
+        small = [t for t in kept if t.rows < policy.floor_rows and not t.is_current]
+        pooled = [join(small, "the small probe sets together")] if len(small) > 1 else []
+        self._tested = [t for t in kept + pooled if t.rows >= policy.min_rows]
+        self._thin = join([t for t in kept if t.rows < policy.min_rows], "what has few probe rows")
+        self._gains = self._find_gains()
+
+    def decision(self) -> Decision:
+        """The verdict of the first rule that applies."""
+        hurt = [t for t in self._tested if self._is_lost(t)]
+        if violations := self._violations():
+            return self._answer("refuse", violations)
+        if hurt and self._gains:
+            return self._weigh(hurt)
+        if hurt:
+            return self._without_gain(hurt)
+        if not self._gains and not self._paired.is_first and self._thin.p_loss < THIN_ALPHA:
+            missing = self._policy.min_rows - self._thin.rows
+            return self._answer("hold", [f"{_fall(self._thin)}: to tell loss from chance {missing} more are needed"])
+        return self._answer("promote", [*self._gains, self._nothing_lost()])
+
+    def _is_lost(self, t: Tally) -> bool:
+        significant = t.p_loss < self._policy.alpha / len(self._tested)
+        return significant or (t.rows >= self._policy.floor_rows and t.drop > self._floor(t.rows))
+
+    def _floor(self, rows: int) -> float:
+        return float(self._policy.floor_drop * (1000 / rows) ** 0.5)
+
+    def _violations(self) -> list[str]:
+        allowed = f"one version may cost a task {self._policy.max_drop:.1%}"
+        drops = [f"{_fall(t)}: {allowed}" for t in self._tested if self._drops_too_far(t)]
+        flips = [
+            f"{t.name}: {t.lost} of {t.rows} rows were right and become wrong, above {self._flips_allowed(t):.1%}"
+            for t in self._tested
+            if self._flips_too_much(t)
+        ]
+        budget = [self._overdraft(task) for task in self._paired.tasks if self._breaks_budget(task)]
+        return drops + flips + budget
+
+    def _drops_too_far(self, t: Tally) -> bool:
+        certain = t.rows >= self._policy.floor_rows or t.p_loss < self._policy.alpha
+        return certain and t.drop > self._policy.max_drop
+
+    def _flips_too_much(self, t: Tally) -> bool:
+        limit = self._flips_allowed(t)
+        if t.lost <= limit * t.rows:
+            return False
+        return binomial_at_most(t.rows - t.lost, t.rows, 1.0 - limit) < self._policy.alpha / len(self._tested)
+
+    def _flips_allowed(self, t: Tally) -> float:
+        if t.p_gain < self._policy.alpha:
+            return 1.0
+        usual = max(self._policy.max_negative_flips, (1.0 - t.before) / 2)
+        return min(1.0, usual + self._policy.max_drop if self._gains else usual)
+
+    def _breaks_budget(self, task: PairedAnswers) -> bool:
+        counts, rows, right = tally(task), len(task.after), int(task.after.sum())
+        allowed = task.best_accuracy - self._policy.budget
+        if task.best is None or rows < self._policy.min_rows:
+            return False
+        if counts.lost <= counts.gained or right / rows >= allowed:
+            return False
+        return rows >= self._policy.floor_rows or binomial_at_most(right, rows, allowed) < self._policy.alpha
+
+    def _overdraft(self, task: PairedAnswers) -> str:
+        after, best, rows = float(task.after.mean()), task.best_accuracy, len(task.after)
+        return (
+            f"{task.task} falls to {after:.1%} on {rows} rows, its best is {best:.1%}: {self._policy.budget:.1%} may go"
+        )
+
+    def _find_gains(self) -> list[str]:
+        current = [t for t in self._tallies if t.is_current and t.rows]
+        risen = [t for t in current if t.p_gain < self._policy.alpha / len(current)]
+        grown = [t for t in self._tallies if t.new_right]
+        return [f"{t.name} rises {_course(t)}" for t in risen] + [
+            f"{t.name}: {t.new_right} of {t.new_rows} rows with labels new to the champion are right" for t in grown
+        ]
+
+    def _weigh(self, hurt: Sequence[Tally]) -> Decision:
+        """Average accuracy has to rise; sets with few rows weigh less, new labels count by their lower bound."""
+        known = [(min(1.0, t.rows / self._policy.min_rows), -t.drop) for t in self._tallies if t.rows]
+        new = [(1.0, wilson_lower(t.new_right, t.new_rows)) for t in self._tallies if t.new_rows]
+        change = sum(weight * rise for weight, rise in known + new) / sum(weight for weight, _ in known + new)
+        weighed = f"in return {', '.join(_fall(t) for t in hurt)}; weighed together {100 * change:+.2f} points"
+        return self._answer("promote" if change > 0 else "refuse", [*self._gains, weighed])
+
+    def _without_gain(self, hurt: Sequence[Tally]) -> Decision:
+        """A label that the champion cannot answer and no probe row measures excuses a loss of the floor, no more."""
+        falls = [_fall(t) for t in hurt]
+        unseen = list(self._paired.unmeasured)
+        unseen += [t.name for t in self._tallies if 0 < t.new_rows < FEW_NEW_ROWS]
+        if not unseen:
+            return self._answer("refuse", ["nothing was measurably gained", *falls])
+        new = f"what is new has too few probe rows to be measured ({', '.join(unseen[:5])})"
+        if all(t.rows >= self._policy.floor_rows and t.drop <= self._floor(t.rows) for t in hurt):
+            return self._answer("promote", [new, *falls, "which is small beside labels that it cannot answer at all"])
+        return self._answer("hold", [f"{new}: 1 row right is needed, 0 are", *falls])
+
+    def _nothing_lost(self) -> str:
+        if not self._tested:
+            return f"no probe set has the {self._policy.min_rows} rows that could show a loss"
+        worst = max(self._tested, key=lambda t: t.drop)
+        if worst.drop <= 0:
+            return f"no loss on any of {len(self._tested)} probe sets"
+        return f"no significant loss; the largest: {_fall(worst)}"
+
+    def _answer(self, verdict: Verdict, reasons: list[str]) -> Decision:
+        return Decision(verdict=verdict, reasons=reasons, tasks=[self._compare(task) for task in self._paired.tasks])
+
+    def _compare(self, task: PairedAnswers) -> TaskComparison:
+        counts = tally(task)
+        return TaskComparison(
+            task=task.task,
+            rows=len(task.after),
+            before=float(task.before.mean()),
+            after=float(task.after.mean()),
+            gained=counts.gained + counts.new_right,
+            lost=counts.lost,
+            p_loss=counts.p_loss,
+            best=task.best_accuracy,
+            is_new=task.best is None,
+            verdict=self._verdict(task, counts),
+        )
+
+    def _verdict(self, task: PairedAnswers, counts: Tally) -> str:
+        if self._breaks_budget(task):
+            return "over budget"
+        if counts.rows < self._policy.min_rows:
+            return "new labels" if counts.new_right else "too few rows"
+        if self._drops_too_far(counts):
+            return "drops too far"
+        if self._flips_too_much(counts):
+            return "too many flips"
+        if self._is_lost(counts):
+            return "lost"
+        return "gained" if counts.p_gain < self._policy.alpha or counts.new_right else "kept"
+
+
+def _fall(t: Tally) -> str:
+    return f"{t.name} falls {_course(t)}"
+
+
+def _course(t: Tally) -> str:
+    counts = f"{t.rows} rows, {t.lost} lost, {t.gained} gained, p {min(t.p_loss, t.p_gain):.2g}"
+    return f"from {t.before:.1%} to {t.after:.1%} ({counts})"

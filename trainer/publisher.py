@@ -1,0 +1,169 @@
+"""Challenger → version → champion: writes a version's files, moves the aliases, tells the service."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+
+from contracts.status import News, TrainerStatus, VersionRecord
+from contracts.versions import (
+    FILES,
+    Artifact,
+    Decision,
+    EventRange,
+    Lineage,
+    ModelDocument,
+    ProbeReport,
+    pin,
+)
+from networks.flat import Network
+from trainer.answers import Best
+from trainer.checkpoint import write_durably
+from trainer.errors import UnknownVersion
+from trainer.history import StoredVersion
+from trainer.stores import Stores
+
+
+class Service(Protocol):
+    """The service's side, as the trainer sees it; a call never blocks on a reader."""
+
+    def announce(self, generation: int, files: dict[str, bytes]) -> None:
+        """Makes a version the champion on every replica."""
+
+    def report(self, status: TrainerStatus) -> bool:
+        """Hands the status over; False when the service has missed the present generation."""
+
+    def narrate(self, news: Sequence[News]) -> None:
+        """Adds to the stream of events."""
+
+    def remember(self, versions: Sequence[VersionRecord]) -> None:
+        """Replaces the list of versions."""
+
+
+class Provenance(NamedTuple):
+    """What every version of this trainer has in common."""
+
+    model: str
+    input: dict[str, Any]
+    labels: dict[str, Any]
+    network: dict[str, Any]
+    strategies: list[dict[str, Any]]
+    seed: int
+
+
+class Candidate(NamedTuple):
+    """A challenger that was measured: its network, the step it stands at and what the gate said."""
+
+    network: Network
+    step: int
+    last_sequence: int
+    processed_through: int
+    probes: ProbeReport
+
+    @property
+    def decision(self) -> Decision:
+        """The gate's verdict."""
+        return self.probes.decision
+
+
+class Publisher:
+    """Owns the version files; a version is durable before anyone hears of it."""
+
+    def __init__(self, stores: Stores, directory: Path, provenance: Provenance, service: Service) -> None:
+        self._database = stores.database
+        self._store = stores.examples
+        self._history = stores.history
+        self._directory = directory
+        self._provenance = provenance
+        self._service = service
+
+    def publish(self, candidate: Candidate, best: dict[str, Best]) -> int:
+        """Stores a version; if the gate promoted it, makes it the champion. Returns its number.
+
+        `best` are the best accuracies per task that hold once it is promoted.
+        """
+        number = self._history.next_version()
+        parent = self._history.aliases().champion or None
+        artifact = self._artifact(candidate, number, parent)
+        directory = self._directory / str(number)
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, content in artifact.files().items():
+            write_durably(directory / name, content)
+        with self._database.transaction():
+            self._history.add_version(StoredVersion(number, candidate.step, artifact.lineage, artifact.probes))
+            if candidate.decision.verdict == "promote":
+                self._history.serve(number, time.time())
+                self._database.put("best", best)
+        if candidate.decision.verdict == "promote":
+            self.announce()
+        return number
+
+    def announce(self) -> None:
+        """Tells the service which version is the champion, with its files."""
+        aliases = self._history.aliases()
+        self._service.announce(aliases.generation, self.files(aliases.champion))
+
+    def files(self, version: int) -> dict[str, bytes]:
+        """A version's files.
+
+        Raises:
+            UnknownVersion: `version_not_kept`, when retention has removed them.
+        """
+        directory = self._directory / str(version)
+        if not directory.is_dir():
+            raise UnknownVersion("version_not_kept", "the files of that version are no longer kept")
+        return {name: (directory / name).read_bytes() for name in FILES}
+
+    def kept(self) -> list[int]:
+        """The versions whose files are here, in order."""
+        return sorted(int(path.name) for path in self._directory.iterdir()) if self._directory.is_dir() else []
+
+    def prune(self, newest: int) -> list[int]:
+        """Deletes the files of all but the `newest` versions and those with an alias; returns what is kept."""
+        aliases = self._history.aliases()
+        named = {aliases.champion, aliases.previous, aliases.challenger}
+        kept = self.kept()
+        for version in kept[:-newest]:
+            if version not in named:
+                for name in FILES:
+                    (self._directory / str(version) / name).unlink(missing_ok=True)
+                (self._directory / str(version)).rmdir()
+        return self.kept()
+
+    def _artifact(self, candidate: Candidate, number: int, parent: int | None) -> Artifact:
+        common = self._provenance
+        weights = candidate.network.weights()
+        model = ModelDocument(
+            model=common.model,
+            version=number,
+            input=common.input,
+            labels=common.labels,
+            columns=list(candidate.network.columns),
+            network=common.network,
+            seed=common.seed,
+        )
+        lineage = Lineage(
+            version=number,
+            parent=parent,
+            created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            round=candidate.step,
+            events=self._events(parent, candidate.last_sequence),
+            processed_through=candidate.processed_through,
+            strategies=common.strategies,
+            seed=common.seed,
+            threads=torch.get_num_threads(),
+            code_version=package_version("lifelong"),
+            sha256=pin(weights, model, candidate.probes),
+        )
+        return Artifact(weights, model, lineage, candidate.probes)
+
+    def _events(self, parent: int | None, last: int) -> EventRange:
+        first = self._history.version(parent).lineage.events.last_sequence + 1 if parent else 1
+        ids = self._store.event_ids(first, last)
+        digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()
+        return EventRange(first_sequence=first, last_sequence=last, count=len(ids), sha256=digest)

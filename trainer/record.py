@@ -1,0 +1,84 @@
+"""The record of rounds: what was trained, in which order, decided before it is applied (invariant 10).
+
+The record is a tree. Every step names the step it continues from, so a rollback is a move of the tip, and the weights
+at any step are a pure function of the chain from the root to it.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import msgspec
+
+from trainer.database import Database
+
+ROOT = 0
+
+
+class Round(msgspec.Struct, frozen=True, kw_only=True, tag="round"):
+    """Train on the examples `first_sequence`…`last_sequence` of the training split, for `passes` steps at least.
+
+    One pass over the new rows always happens; steps beyond it revisit recent rows and the replay buffer.
+    """
+
+    number: int
+    parent: int
+    first_sequence: int
+    last_sequence: int
+    steps: int
+
+
+class Closing(msgspec.Struct, frozen=True, kw_only=True, tag="closing"):
+    """Consolidate a task: importance, exemplars and a row of the accuracy matrix."""
+
+    number: int
+    parent: int
+    task: str
+    last_sequence: int
+    reason: Literal["asked", "other tasks", "idle"]
+
+
+Step = Round | Closing
+
+
+_DECODER: msgspec.json.Decoder[Step] = msgspec.json.Decoder(Step)
+
+
+class Record:
+    """Appends steps, walks them back and moves the tip; writes belong inside `Database.transaction`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def tip(self) -> int:
+        """The step whose weights the learner has, or is about to have."""
+        return int(self._database.get("tip", int, ROOT))
+
+    def next_number(self) -> int:
+        """The number of the next step; numbers are never used twice, not even after a rollback."""
+        return int(self._database.value("SELECT coalesce(max(number), 0) FROM steps")) + 1
+
+    def append(self, steps: Sequence[Step]) -> None:
+        """Adds steps and moves the tip to the last of them."""
+        for step in steps:
+            values = (step.number, step.parent, msgspec.json.encode(step))
+            self._database.execute("INSERT INTO steps VALUES (?, ?, ?)", values)
+        if steps:
+            self._database.put("tip", steps[-1].number)
+
+    def chain(self, tip: int) -> Iterator[Step]:
+        """The steps from `tip` back to the root, newest first."""
+        number = tip
+        while number != ROOT:
+            step = _DECODER.decode(self._database.value("SELECT document FROM steps WHERE number=?", (number,)))
+            yield step
+            number = step.parent
+
+    def move_tip(self, tip: int) -> None:
+        """Continues the record from `tip`; examples trained on other branches count as undone."""
+        effective = {step.number for step in self.chain(tip)}
+        rows = self._database.rows("SELECT DISTINCT step FROM events WHERE step IS NOT NULL")
+        self._database.change(
+            "UPDATE events SET undone=? WHERE step=?", ((row[0] not in effective, row[0]) for row in rows)
+        )
+        self._database.put("tip", tip)

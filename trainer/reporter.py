@@ -1,0 +1,142 @@
+"""What the trainer tells the service: its status after every change, the news, and the list of versions."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from contracts.status import Matrix, News, TaskStatus, TrainerStatus
+from trainer.course import Course
+from trainer.examiner import Examiner
+from trainer.ingest import Ingest
+from trainer.learner import TrainingResult
+from trainer.matrix import MatrixBook
+from trainer.promoter import Outcome, Promoter
+from trainer.publisher import Service
+from trainer.record import Closing, Step
+from trainer.stores import Stores
+
+HEARTBEAT_SECONDS = 1.0
+VERSIONS_SHOWN = 200
+
+
+class Sources(NamedTuple):
+    """Where a status comes from."""
+
+    stores: Stores
+    ingest: Ingest
+    course: Course
+    examiner: Examiner
+    matrix: MatrixBook
+    promoter: Promoter
+
+
+class Reporter:
+    """Builds the status and hands it over; a service that missed the present champion gets it again."""
+
+    def __init__(self, model: str, sources: Sources, service: Service, announce: Callable[[], None]) -> None:
+        self._model = model
+        self._sources = sources
+        self._service = service
+        self._announce = announce
+        self._reported_at = 0.0
+        self._is_stale = True
+        self._news: list[News] = []
+        self._gate: dict[str, int] = sources.stores.database.get("gate", dict[str, int], {})
+        self._seconds: dict[str, float] = {}
+
+    def note_step(self, step: Step, result: TrainingResult | None, seconds: float) -> None:
+        """Takes note of an applied step."""
+        if isinstance(step, Closing):
+            self._seconds["consolidation"] = seconds
+            self.narrate("task", {"task": step.task, "state": "closed", "reason": step.reason})
+        elif result is not None:
+            self._seconds["step"] = result.step_seconds
+            self.narrate(
+                "round", {"round": step.number, "steps": result.steps, "loss": result.loss, "seconds": seconds}
+            )
+        self._is_stale = True
+
+    def note_outcome(self, outcome: Outcome) -> None:
+        """Takes note of a promotion decision."""
+        verdict = outcome.decision.verdict
+        self._gate[verdict] = self._gate.get(verdict, 0) + 1
+        self._sources.stores.database.put("gate", self._gate)
+        self.narrate("decision", {"verdict": verdict, "version": outcome.version, "reasons": outcome.decision.reasons})
+        if verdict == "promote":
+            self.narrate("promotion", {"version": outcome.version})
+        if outcome.version is not None:
+            self.remember()
+        self._is_stale = True
+
+    def narrate(
+        self, event: Literal["round", "task", "decision", "promotion", "rollback"], data: dict[str, Any]
+    ) -> None:
+        """Adds one event to the stream."""
+        self._news.append(News(event=event, time=time.time(), data=data))
+
+    def remember(self) -> None:
+        """Hands the list of versions over."""
+        self._service.remember(self._sources.stores.history.records(VERSIONS_SHOWN))
+
+    def matrix(self) -> Matrix:
+        """The accuracy matrix so far."""
+        return self._sources.matrix.matrix(self._sources.course)
+
+    def report(self, at_once: bool = False) -> None:
+        """Hands the status over if something changed or a second has passed."""
+        if self._news:
+            self._service.narrate(self._news)
+            self._news = []
+        if not (at_once or self._is_stale or time.monotonic() - self._reported_at >= HEARTBEAT_SECONDS):
+            return
+        self._is_stale = False
+        self._reported_at = time.monotonic()
+        if not self._service.report(self.status()):
+            self._announce()
+            self.remember()
+
+    def status(self) -> TrainerStatus:
+        """The trainer's status at this moment."""
+        stores, ingest = self._sources.stores, self._sources.ingest
+        aliases = stores.history.aliases()
+        champion = stores.history.version(aliases.champion)
+        through = ingest.progress.through
+        is_served = self._sources.course.step == self._sources.promoter.champion_step
+        ledger = ingest.ledger()
+        return TrainerStatus(
+            model=self._model,
+            version=aliases.champion,
+            generation=aliases.generation,
+            round=self._sources.course.step,
+            processed_through=through,
+            served_position=through if is_served else champion.lineage.processed_through,
+            learning=True,
+            labels=list(dict.fromkeys(column.label for column in self._sources.course.network.columns)),
+            tasks=self._tasks(),
+            matrix=self.matrix(),
+            ledger=ledger,
+            gate=self._gate,
+            seconds=self._seconds,
+            device=str(self._sources.course.network.theta.device),
+            registry_lag=stores.history.registry_lag(),
+            promoted_at=stores.history.promoted_at(),
+            lag=ledger.pending,
+        )
+
+    def _tasks(self) -> list[TaskStatus]:
+        accuracy = self._sources.examiner.champion_accuracy()
+        book = self._sources.ingest.book.tasks
+        self._sources.matrix.note_worst({task.name for task in book if task.closed}, accuracy)
+        best = self._sources.promoter.best()
+        return [
+            TaskStatus(
+                task=task.name,
+                state="closed" if task.closed else "open",
+                trained=task.trained,
+                probes=task.probes,
+                accuracy=accuracy.get(task.name),
+                best_accuracy=best[task.name].accuracy if task.name in best else None,
+                min_accuracy=self._sources.matrix.worst.get(task.name),
+            )
+            for task in book
+        ]

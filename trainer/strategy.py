@@ -1,0 +1,232 @@
+"""What a continual-learning method is to the learner: a few hooks, composed as plain values, found by name.
+
+Reading names and errors needs no torch; only building a strategy does.
+"""
+
+import difflib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import TypeAdapter, ValidationError
+
+from contracts.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from networks.flat import Network
+    from trainer.batch import Batch
+
+State = dict[str, Any]
+"""A strategy's state: tensors and JSON values by name."""
+Fetch = Callable[["Tensor"], "Batch"]
+"""Looks examples up by their ids and returns them in that order."""
+Predict = Callable[["Tensor"], "Tensor"]
+"""Maps inputs (batch, *row) to scores (batch, columns)."""
+
+
+class Strategy(Protocol):
+    """A continual-learning method as the learner calls it.
+
+    It knows the network, the batch and its own state, nothing else, and draws from its own generator only.
+    """
+
+    def before_task(self, network: "Network", task: int) -> None:
+        """Prepares for a task's first rows, and again when the head has grown since."""
+        ...
+
+    def replay(self, batch: "Batch") -> "Batch":
+        """The batch with exemplars appended; its own rows stay first and unchanged."""
+        ...
+
+    def penalty(self, network: "Network", batch: "Batch", logits: "Tensor") -> "Tensor":
+        """A scalar ≥ 0, added to the loss; its backward pass accumulates into `network.gradient`."""
+        ...
+
+    def project_gradients(self, network: "Network") -> None:
+        """Changes `network.gradient` in place, after the backward pass."""
+        ...
+
+    def after_step(self, network: "Network", batch: "Batch", logits: "Tensor") -> None:
+        """Takes note of the new rows of a step and their detached logits (rows, columns)."""
+        ...
+
+    def after_task(self, network: "Network", examples: "Batch") -> None:
+        """Consolidates a task that ended, given its own examples."""
+        ...
+
+    def predictor(self, network: "Network") -> Predict:
+        """What answers with this strategy: the network itself unless the method says otherwise."""
+        ...
+
+    def curvature(self) -> float:
+        """An upper bound of the penalty's second derivatives: gradient descent diverges at a rate ≥ 2 / curvature."""
+        ...
+
+    def state_dict(self) -> State:
+        """All that `load_state_dict` needs to continue bit for bit; examples appear as ids."""
+        ...
+
+    def load_state_dict(self, state: State, examples: Fetch) -> None:
+        """Continues from a saved state."""
+        ...
+
+
+class Naive:
+    """Plain fine-tuning: every hook does nothing. The neutral element of `Chain` and the lower bound of a study."""
+
+    def before_task(self, network: "Network", task: int) -> None:
+        """Nothing to prepare."""
+
+    def replay(self, batch: "Batch") -> "Batch":
+        """The batch itself."""
+        return batch
+
+    def penalty(self, network: "Network", batch: "Batch", logits: "Tensor") -> "Tensor":  # noqa: ARG002
+        """Zero."""
+        return logits.new_zeros(())
+
+    def project_gradients(self, network: "Network") -> None:
+        """The gradient stays as it is."""
+
+    def after_step(self, network: "Network", batch: "Batch", logits: "Tensor") -> None:
+        """Nothing to note."""
+
+    def after_task(self, network: "Network", examples: "Batch") -> None:
+        """Nothing to consolidate."""
+
+    def predictor(self, network: "Network") -> Predict:
+        """The network itself."""
+        return network
+
+    def curvature(self) -> float:
+        """Zero: there is no penalty."""
+        return 0.0
+
+    def state_dict(self) -> State:
+        """Empty."""
+        return {}
+
+    def load_state_dict(self, state: State, examples: Fetch) -> None:
+        """Nothing to restore."""
+
+
+class Chain:
+    """Several strategies as one: exemplars are appended in order, penalties add up, projections follow each other."""
+
+    def __init__(self, strategies: Sequence[Strategy]) -> None:
+        self._strategies = list(strategies)
+
+    def before_task(self, network: "Network", task: int) -> None:
+        """Prepares every strategy."""
+        for strategy in self._strategies:
+            strategy.before_task(network, task)
+
+    def replay(self, batch: "Batch") -> "Batch":
+        """The batch with the exemplars of every strategy."""
+        for strategy in self._strategies:
+            batch = strategy.replay(batch)
+        return batch
+
+    def penalty(self, network: "Network", batch: "Batch", logits: "Tensor") -> "Tensor":
+        """The sum of the penalties."""
+        total = logits.new_zeros(())
+        for strategy in self._strategies:
+            total = total + strategy.penalty(network, batch, logits)
+        return total
+
+    def project_gradients(self, network: "Network") -> None:
+        """One projection after the other."""
+        for strategy in self._strategies:
+            strategy.project_gradients(network)
+
+    def after_step(self, network: "Network", batch: "Batch", logits: "Tensor") -> None:
+        """Every strategy takes note."""
+        for strategy in self._strategies:
+            strategy.after_step(network, batch, logits)
+
+    def after_task(self, network: "Network", examples: "Batch") -> None:
+        """Every strategy consolidates."""
+        for strategy in self._strategies:
+            strategy.after_task(network, examples)
+
+    def predictor(self, network: "Network") -> Predict:
+        """The predictor of the last strategy that has one of its own, else the network."""
+        predictors = [strategy.predictor(network) for strategy in self._strategies]
+        own = [predictor for predictor in predictors if predictor is not network]
+        return own[-1] if own else network
+
+    def curvature(self) -> float:
+        """The sum of the bounds, which bounds the sum."""
+        return sum(strategy.curvature() for strategy in self._strategies)
+
+    def state_dict(self) -> State:
+        """The states of all, each name prefixed by its strategy's place."""
+        return {
+            f"{place}.{name}": value
+            for place, strategy in enumerate(self._strategies)
+            for name, value in strategy.state_dict().items()
+        }
+
+    def load_state_dict(self, state: State, examples: Fetch) -> None:
+        """Continues every strategy from its part of the state."""
+        for place, strategy in enumerate(self._strategies):
+            prefix = f"{place}."
+            own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+            strategy.load_state_dict(own, examples)
+
+
+def kinds() -> list[str]:
+    """Names of all strategies, in alphabetical order: one for each file in `trainer/strategies`."""
+    folder = Path(__file__).parent / "strategies"
+    return sorted(module.name for module in pkgutil.iter_modules([str(folder)]))
+
+
+def strategy_class(kind: str) -> type[Any]:
+    """The one class that the file of this kind defines."""
+    module = import_module(f"trainer.strategies.{kind}")
+    classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Naive)]
+    (own,) = (value for value in classes if value.__module__ == module.__name__)
+    return own
+
+
+def load(spec: Sequence[Mapping[str, Any]], seed: int = 0) -> Strategy:
+    """Builds the strategies of a configuration; an empty list is plain fine-tuning.
+
+    Strategies that draw random numbers start from `seed` unless they name a seed of their own.
+
+    Raises:
+        InvalidConfiguration: `unknown_strategy` or `invalid_setting`, naming the place and the nearest known word.
+    """
+    strategies = [_build(f"strategies.{place}", dict(entry), seed) for place, entry in enumerate(spec)]
+    if not strategies:
+        return Naive()
+    return strategies[0] if len(strategies) == 1 else Chain(strategies)
+
+
+def _build(place: str, fields: dict[str, Any], seed: int) -> Strategy:
+    kind = fields.pop("kind", None)
+    if kind not in kinds():
+        hint = _nearest(str(kind), kinds())
+        raise InvalidConfiguration("unknown_strategy", f"{place}.kind: expected one of {', '.join(kinds())}{hint}")
+    own = strategy_class(str(kind))
+    known = list(own.__pydantic_fields__)
+    if "seed" in known:
+        fields.setdefault("seed", seed)
+    adapter: TypeAdapter[Strategy] = TypeAdapter(own)
+    try:
+        return adapter.validate_python(fields)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        unknown = fault["type"] == "unexpected_keyword_argument"
+        what = f"unknown setting{_nearest(where, known)}" if unknown else fault["msg"]
+        raise InvalidConfiguration("invalid_setting", f"{place}.{where}: {what}") from None
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"\ndid you mean: {near[0]}" if near else ""

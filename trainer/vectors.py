@@ -1,0 +1,48 @@
+"""Vectors laid out like a network's parameters that grow when its head does: optimiser moments, importances."""
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from networks.flat import Layout, Network
+
+
+class FollowingVectors:
+    """Named vectors of shape (P,), zero at first and zero for every parameter that came later."""
+
+    def __init__(self, *names: str) -> None:
+        self._vectors = {name: torch.empty(0) for name in names}
+        self._layout: Layout | None = None
+
+    def follow(self, network: Network) -> None:
+        """Brings the vectors to the network's present layout and device."""
+        if self._layout is network.layout:
+            return
+        for name, vector in self._vectors.items():
+            if self._layout is None:
+                self._vectors[name] = torch.zeros_like(network.theta)
+            else:
+                self._vectors[name] = network.expand(vector.to(network.theta.device), self._layout)
+        self._layout = network.layout
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The vector itself, to read or to change in place."""
+        return self._vectors[name]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of the vectors and the layout they follow; empty before the first `follow`."""
+        if self._layout is None:
+            return {}
+        return {**{name: vector.clone() for name, vector in self._vectors.items()}, "layout": asdict(self._layout)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from saved vectors, which may be those of an older layout."""
+        if not state:
+            self._layout = None
+            return
+        self._vectors = {name: state[name].clone() for name in self._vectors}
+        layout = state["layout"]
+        shapes = tuple(tuple(shape) for shape in layout["shapes"])
+        self._layout = Layout(tuple(layout["names"]), shapes, tuple(layout["offsets"]), layout["size"])
