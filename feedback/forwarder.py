@@ -1,0 +1,105 @@
+"""Carries accepted events from the local outbox to the Kafka topic, so that no REST answer waits for a broker."""
+
+import logging
+import threading
+
+import msgspec
+
+from contracts.events import DEFAULT_TASK
+from feedback.errors import FeedbackUnavailable
+from feedback.log import Cursor, Record
+from feedback.publisher import Message, Publisher
+from feedback.settings import KafkaSettings
+from feedback.sqlite import PARTITION, SqliteLog
+
+POSITION_HEADER = "outbox-position"
+BATCH_RECORDS = 1_000
+IDLE_SECONDS = 0.25
+RETRY_SECONDS = 0.5
+LOGGER = logging.getLogger(__name__)
+
+
+class _Keys(msgspec.Struct, frozen=True):
+    task: str | None = None
+    subject: str | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Keys)
+
+
+class Forwarder:
+    """Publishes every event of the outbox at least once, in order, with its position as a header.
+
+    How far it came is kept in the outbox itself: after a crash it goes on there and may repeat its last batch, which
+    readers recognise by event id. While Kafka is unreachable events wait in the outbox and appends go on.
+    """
+
+    def __init__(self, outbox: SqliteLog, settings: KafkaSettings, model: str) -> None:
+        self._outbox = outbox
+        self._settings = settings
+        self._publisher = Publisher(settings, settings.topic_of(model), settings.partitions)
+        self._stopping = threading.Event()
+        self._failure: str | None = None
+        self._thread = threading.Thread(target=self._run, name="forwarder", daemon=True)
+
+    @property
+    def failure(self) -> str | None:
+        """Why nothing is being forwarded now, as the name of an error; None when all is well."""
+        return self._failure
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread is alive."""
+        return self._thread.is_alive()
+
+    def pending(self) -> int:
+        """How many accepted events are not in the topic yet."""
+        return self._outbox.end()[PARTITION] - self._outbox.committed()[PARTITION]
+
+    def start(self) -> None:
+        """Starts forwarding in a thread of its own."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends after the batch in hand; the rest stays in the outbox."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                failure = self._forward()
+            except FeedbackUnavailable as error:
+                failure = error.code
+            if failure != self._failure:
+                LOGGER.warning("Forwarding to Kafka: %s", failure or "works again")
+            self._failure = failure
+            if failure is not None:
+                self._stopping.wait(RETRY_SECONDS)
+        self._publisher.close()
+
+    def _forward(self) -> str | None:
+        cursor = self._outbox.committed()
+        records = self._outbox.read(cursor, BATCH_RECORDS, IDLE_SECONDS)
+        if not records:
+            return None
+        sent, failure, is_refused = self._publisher.publish([self._message(record) for record in records])
+        if is_refused:
+            self._outbox.dead_letter(records[sent], "refused_by_kafka", failure or "")
+            sent, failure = sent + 1, None
+        if sent:
+            forwarded: Cursor = {PARTITION: records[sent - 1].offset + 1}
+            self._outbox.commit(forwarded)
+        return failure
+
+    def _message(self, record: Record) -> Message:
+        headers = [(POSITION_HEADER, str(record.position).encode())]
+        return Message(self._key(record.body or b""), record.body, headers, record.accepted_at)
+
+    def _key(self, body: bytes) -> bytes | None:
+        try:
+            keys = _DECODER.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        key = keys.task or DEFAULT_TASK if self._settings.key == "task" else keys.subject
+        return key.encode() if key else None

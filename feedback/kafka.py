@@ -1,0 +1,291 @@
+"""The log as a Kafka topic, read with explicit offsets by kafka-python.
+
+No deserialisers, no automatic commits, no automatic resets: bytes are decoded by the caller, the cursor is the
+caller's, and lost records are an error with a name. A broker that is away reads as a log without news.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import (
+    AuthorizationError,
+    CorruptRecordError,
+    KafkaError,
+    OffsetOutOfRangeError,
+    SaslAuthenticationFailedError,
+    UnsupportedCodecError,
+)
+from kafka.structs import OffsetAndMetadata
+
+from contracts.errors import InvalidEvent
+from feedback.cloudevents import unwrap
+from feedback.dead_letters import DeadLetters
+from feedback.errors import FeedbackGap, FeedbackReplaced, FeedbackUnavailable
+from feedback.log import Cursor, Original, Record
+from feedback.settings import KafkaSettings
+from feedback.topics import Topic, Topics, connection
+
+POSITION_HEADER = "outbox-position"
+MAX_POLL_RECORDS = 5_000
+PARTITION_BYTES = 8 << 20
+CHECK_SECONDS = 1.0
+"""How long a description of the topic is trusted: a topic cannot be deleted, made anew and filled up in less."""
+RETRY_SECONDS = 2.0
+ISOLATED_MILLISECONDS = 1_000
+"""How long one partition is asked alone for a damaged batch: long enough for a fetch."""
+QUERY_MILLISECONDS = 2_000
+PERMANENT = (AuthorizationError, SaslAuthenticationFailedError, UnsupportedCodecError)
+LOGGER = logging.getLogger(__name__)
+START = -1
+"""Stands for a partition that the cursor does not name."""
+_Polled = Mapping[TopicPartition, Sequence[Any]]
+
+
+class KafkaReader:
+    """A `FeedbackReader` over every partition of the model's topic; it connects when first used and when it must.
+
+    Beyond the interface it raises `FeedbackUnavailable` where waiting does not help: access refused, no such topic,
+    or a compression that this Python cannot read.
+    """
+
+    def __init__(self, settings: KafkaSettings, model: str) -> None:
+        self._settings, self._model = settings, model
+        self._name = settings.topic_of(model)
+        self._topics: Topics | None = None
+        self._topic: Topic | None = None
+        self._consumer: Any = None
+        self._dead_letters: DeadLetters | None = None
+        self._next: Cursor = {}
+        self._end: Cursor = {}
+        self._checked_at = self._retry_at = 0.0
+        self._turn = 0
+        self._closed = threading.Event()
+
+    @property
+    def identity(self) -> str:
+        """The topic's id; empty until the topic was reached for the first time."""
+        return self._topic.identity if self._topic else ""
+
+    def read(self, cursor: Cursor, limit: int, wait_seconds: float) -> list[Record]:
+        """Returns the next records; see `FeedbackReader.read`."""
+        deadline = time.monotonic() + wait_seconds
+        try:
+            if self._open():
+                return self._read(cursor, limit, wait_seconds)
+        except PERMANENT as error:
+            self._disconnect(error)
+            kind = type(error).__name__
+            raise FeedbackUnavailable("kafka_refused", f"topic {self._name} cannot be read ({kind})") from error
+        except (KafkaError, OSError) as error:
+            self._disconnect(error)
+        self._closed.wait(max(0.0, deadline - time.monotonic()))
+        return []
+
+    def end(self) -> Cursor:
+        """The offset that the next record of each partition will get, transactions still open not counted."""
+        try:
+            if self._open():
+                ends = self._consumer.end_offsets(self._partitions(), timeout_ms=QUERY_MILLISECONDS)
+                self._end = {place.partition: offset for place, offset in ends.items()}
+        except (KafkaError, OSError) as error:
+            self._disconnect(error)
+        return dict(self._end)
+
+    def commit(self, cursor: Cursor) -> None:
+        """Moves the offsets of the group `lifelong.<model>`, for lag displays.
+
+        Never past a record whose dead letter is still under way: after a crash, dead letters from `committed` on are
+        the ones that may have to be sent again.
+        """
+        if self._consumer is None or (self._dead_letters is not None and not self._dead_letters.is_empty):
+            return
+        offsets = {
+            TopicPartition(self._name, partition): OffsetAndMetadata(offset, "", -1)
+            for partition, offset in cursor.items()
+        }
+        try:
+            self._consumer.commit_async(offsets)
+        except (KafkaError, OSError) as error:
+            self._disconnect(error)
+
+    def committed(self) -> Cursor:
+        """The group's offsets; empty where nothing was committed or the topic cannot be reached."""
+        try:
+            if not self._open():
+                return {}
+            offsets = {
+                place.partition: self._consumer.committed(place, timeout_ms=QUERY_MILLISECONDS)
+                for place in self._partitions()
+            }
+        except (KafkaError, OSError) as error:
+            self._disconnect(error)
+            return {}
+        return {partition: offset for partition, offset in offsets.items() if offset is not None}
+
+    def dead_letter(self, record: Record, code: str, detail: str) -> None:
+        """Sends the record as it came, with its reason in the headers, to the dead-letter topic in the background."""
+        if self._dead_letters is None:
+            self._dead_letters = DeadLetters(self._settings, self._model)
+        self._dead_letters.add(record, code, detail)
+
+    def duplicates_refused(self) -> int:
+        """Always 0: a topic takes duplicates; the outbox in front of it counts those it refused."""
+        return 0
+
+    def close(self) -> None:
+        """Sends what is left of the dead letters and closes the connections."""
+        self._closed.set()
+        if self._dead_letters is not None:
+            self._dead_letters.close()
+        self._disconnect(None)
+
+    def _open(self) -> bool:
+        if self._consumer is not None:
+            return True
+        if self._closed.is_set() or time.monotonic() < self._retry_at:
+            return False
+        self._topics = Topics(self._settings)
+        self._topics.ensure(self._name, self._settings.partitions)
+        if not self._is_same_topic():
+            raise FeedbackUnavailable("unknown_topic", f"the topic {self._name} does not exist")
+        self._consumer = KafkaConsumer(
+            **connection(self._settings),
+            group_id=f"lifelong.{self._model}",
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            allow_auto_create_topics=False,
+            max_poll_records=MAX_POLL_RECORDS,
+            max_partition_fetch_bytes=PARTITION_BYTES,
+            metrics_enabled=False,
+        )
+        self._consumer.assign(self._partitions())
+        return True
+
+    def _disconnect(self, error: Exception | None) -> None:
+        if error is not None:
+            LOGGER.warning("Kafka topic %s: %s", self._name, type(error).__name__)
+        if self._consumer is not None:
+            self._consumer.close(autocommit=False, timeout_ms=QUERY_MILLISECONDS)
+        if self._topics is not None:
+            self._topics.close()
+        self._consumer = self._topics = None
+        self._next = {}
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+
+    def _partitions(self) -> list[TopicPartition]:
+        return [TopicPartition(self._name, number) for number in self._topic.partitions] if self._topic else []
+
+    def _is_same_topic(self) -> bool:
+        """Looks at the topic again; false when it cannot be found, an error when it is another one."""
+        found = self._topics.find(self._name) if self._topics else None
+        if found is None:
+            return False
+        if self._topic is not None and found.identity != self._topic.identity:
+            raise FeedbackReplaced("log_replaced", f"topic {self._name} was deleted and made anew")
+        is_grown = self._topic is not None and found.partitions != self._topic.partitions
+        self._topic, self._checked_at = found, time.monotonic()
+        if is_grown and self._consumer is not None:
+            self._attend(self._partitions())
+        return True
+
+    def _read(self, cursor: Cursor, limit: int, wait_seconds: float) -> list[Record]:
+        if time.monotonic() - self._checked_at > CHECK_SECONDS and not self._is_same_topic():
+            self._disconnect(None)
+            return []
+        self._seek(cursor, self._partitions())
+        try:
+            polled = self._consumer.poll(timeout_ms=int(wait_seconds * 1000), max_records=limit)
+        except CorruptRecordError:
+            return self._isolate(cursor, limit)
+        except OffsetOutOfRangeError:
+            self._explain_loss(cursor)
+            return []
+        return self._deliver(polled)
+
+    def _seek(self, cursor: Cursor, places: Sequence[TopicPartition]) -> None:
+        for place in places:
+            wanted = cursor.get(place.partition, START)
+            if wanted == self._next.get(place.partition):
+                continue
+            offset = self._oldest([place])[place] if wanted == START else wanted
+            self._consumer.seek(place, offset)
+            self._next[place.partition] = wanted
+
+    def _oldest(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        offsets: dict[TopicPartition, int] = self._consumer.beginning_offsets(places, timeout_ms=QUERY_MILLISECONDS)
+        return offsets
+
+    def _attend(self, places: Sequence[TopicPartition]) -> None:
+        """Assigns anew; the poll in between makes the client drop what it holds, a damaged batch above all.
+
+        Without it kafka-python 3.0 returns to the exhausted batch for ever, in a loop that heeds no timeout.
+        """
+        self._consumer.unsubscribe()
+        self._consumer.poll(timeout_ms=0)
+        self._consumer.assign(places)
+        self._next = {}
+
+    def _isolate(self, cursor: Cursor, limit: int) -> list[Record]:
+        """Asks each partition alone, because the error does not say which one holds the damaged batch."""
+        self._turn += 1
+        places = self._partitions()
+        turn = self._turn % len(places)
+        records: list[Record] = []
+        for place in places[turn:] + places[:turn]:
+            self._attend([place])
+            self._seek(cursor, [place])
+            try:
+                records = self._deliver(self._consumer.poll(timeout_ms=ISOLATED_MILLISECONDS, max_records=limit))
+            except CorruptRecordError:
+                offset = self._consumer.position(place)
+                records = [Record(place.partition, offset, None, time.time(), None, "corrupt_record")]
+            if records:
+                break
+        self._attend(places)
+        return records
+
+    def _explain_loss(self, cursor: Cursor) -> None:
+        self._next = {}
+        self._is_same_topic()
+        places = self._partitions()
+        oldest = self._oldest(places)
+        ends = self._consumer.end_offsets(places, timeout_ms=QUERY_MILLISECONDS)
+        for place in places:
+            wanted = cursor.get(place.partition, START)
+            if wanted > ends[place]:
+                detail = f"topic {self._name} ends at {ends[place]}, before the cursor {wanted}"
+                raise FeedbackReplaced("log_replaced", detail)
+            if START < wanted < oldest[place]:
+                raise FeedbackGap(self._name, place.partition, wanted, oldest[place] - 1)
+
+    def _deliver(self, polled: _Polled) -> list[Record]:
+        records: list[Record] = []
+        for place, messages in polled.items():
+            records.extend(map(_record, messages))
+            self._next[place.partition] = messages[-1].offset + 1
+        return records
+
+
+def _record(message: Any) -> Record:
+    value, headers = message.value, message.headers
+    position: int | None = None
+    body: bytes | None = value
+    error: str | None = None
+    if value is not None and len(headers) == 1 and headers[0][0] == POSITION_HEADER:
+        position = _position(headers[0][1])
+    else:
+        try:
+            body = unwrap(value, headers)
+        except InvalidEvent as invalid:
+            body, error = None, invalid.code
+    original = Original(message.key, value, headers)
+    return Record(message.partition, message.offset, position, message.timestamp / 1000, body, error, original)
+
+
+def _position(header: bytes | None) -> int | None:
+    return int(header) if header is not None and header.isdigit() and len(header) < 20 else None

@@ -1,0 +1,134 @@
+"""The instances of recent predictions, so that feedback may name a prediction instead of repeating its instance."""
+
+import json
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import apsw
+import msgspec
+
+from feedback.database import Database
+from feedback.errors import FeedbackUnavailable
+
+FLUSH_SECONDS = 0.02
+POLL_SECONDS = 0.005
+PENDING_BYTES = 64 << 20
+"""What may wait for a slow disk; predictions beyond it are answered but cannot be joined."""
+EXPIRE_SECONDS = 1.0
+EXPIRED_ROWS = 2_000
+"""Rows removed by one transaction: more would hold the write lock long enough to delay other replicas."""
+EVICTED_ROWS = 100
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS predictions (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at REAL NOT NULL, version INTEGER NOT NULL,
+    instance BLOB NOT NULL
+) STRICT;
+"""
+INSERT = "INSERT OR IGNORE INTO predictions (id, at, version, instance) VALUES (?, ?, ?, ?)"
+EXPIRE = """
+DELETE FROM predictions WHERE at < ?2 AND number < (SELECT min(number) FROM predictions) + ?1
+"""
+EVICT = "DELETE FROM predictions WHERE number < (SELECT min(number) FROM predictions) + ?"
+LOGGER = logging.getLogger(__name__)
+_Row = tuple[str, float, int, bytes | msgspec.Raw]
+
+
+class PredictionLog:
+    """Remembers the raw JSON of answered instances by prediction id, bounded by age and by size on disk.
+
+    `record` belongs to one thread, `find` to any. A prediction is found from every process about `FLUSH_SECONDS` after
+    it was recorded; a killed process loses at most that much. Losing one never loses feedback that has its instance.
+    """
+
+    def __init__(self, path: Path, max_age_seconds: float, max_bytes: int) -> None:
+        self._database = Database(path, SCHEMA, synchronous="OFF")
+        self._max_age_seconds = max_age_seconds
+        self._max_bytes = max_bytes
+        self._pending: deque[_Row] = deque()
+        self._recorded_bytes = self._flushed_bytes = 0
+        self._dropped = 0
+        self._wake, self._closing = threading.Event(), False
+        self._thread = threading.Thread(target=self._flush_until_closed, name="prediction-log", daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Predictions of this process that were not kept because the disk could not follow."""
+        return self._dropped
+
+    def record(self, prediction_id: str, version: int, instance: bytes | msgspec.Raw) -> None:
+        """Takes note of one answered instance, as the JSON bytes it arrived in; never waits and never raises."""
+        size = len(instance)
+        if self._recorded_bytes - self._flushed_bytes + size > PENDING_BYTES:
+            self._dropped += 1
+            return
+        self._recorded_bytes += size
+        self._pending.append((prediction_id, time.time(), version, instance))
+
+    def find(self, prediction_ids: Sequence[str], wait_seconds: float = 0.1) -> dict[str, bytes]:
+        """Returns the instances of the ids that are known, waiting up to `wait_seconds` for those just recorded.
+
+        Raises:
+            FeedbackUnavailable: the file cannot be read.
+        """
+        deadline = time.monotonic() + wait_seconds
+        found = self._find(prediction_ids)
+        while len(found) < len(set(prediction_ids)) and time.monotonic() < deadline:
+            self._wake.set()
+            time.sleep(POLL_SECONDS)
+            found = self._find(prediction_ids)
+        return found
+
+    def close(self) -> None:
+        """Writes what is pending and closes the file."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+        self._database.close()
+
+    def _find(self, prediction_ids: Sequence[str]) -> dict[str, bytes]:
+        oldest = time.time() - self._max_age_seconds
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT id, instance FROM predictions WHERE at >= ? AND id IN (SELECT value FROM json_each(?))",
+                (oldest, json.dumps(list(prediction_ids))),
+            ).fetchall()
+        return dict(cast("list[tuple[str, bytes]]", rows))
+
+    def _flush_until_closed(self) -> None:
+        expired_at, is_last = 0.0, False
+        while not is_last:
+            self._wake.wait(FLUSH_SECONDS)
+            self._wake.clear()
+            is_last = self._closing
+            now = time.monotonic()
+            is_due = now - expired_at >= EXPIRE_SECONDS
+            if self._pending or is_due:
+                self._flush(is_due)
+            if is_due:
+                expired_at = now
+
+    def _flush(self, is_expiry_due: bool) -> None:
+        rows = [self._pending.popleft() for _ in range(len(self._pending))]
+        try:
+            with self._database.writing() as connection:
+                connection.executemany(INSERT, rows)
+                if is_expiry_due:
+                    connection.execute(EXPIRE, (EXPIRED_ROWS, time.time() - self._max_age_seconds))
+                while _used_bytes(connection) > self._max_bytes:
+                    connection.execute(EVICT, (EVICTED_ROWS,))
+        except FeedbackUnavailable as error:
+            self._dropped += len(rows)
+            LOGGER.warning("%d predictions cannot be joined: %s", len(rows), error.detail)
+        self._flushed_bytes += sum(len(row[3]) for row in rows)
+
+
+def _used_bytes(connection: apsw.Connection) -> int:
+    pages: int = connection.pragma("page_count") - connection.pragma("freelist_count")
+    return pages * int(connection.pragma("page_size"))
