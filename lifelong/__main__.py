@@ -1,0 +1,216 @@
+"""The command line: every command is a few lines here and a module of its own, imported when it is called."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from contracts.errors import InvalidConfiguration, LifelongError
+from lifelong.errors import (
+    EXIT_BAD_CONFIGURATION,
+    EXIT_BAD_DATA,
+    EXIT_BUSY,
+    EXIT_UNAVAILABLE,
+    BadFile,
+    PortTaken,
+    RequestRefused,
+    StateDirectoryBusy,
+)
+
+EXIT_STATUSES: dict[type[LifelongError], int] = {
+    InvalidConfiguration: EXIT_BAD_CONFIGURATION,
+    StateDirectoryBusy: EXIT_BUSY,
+    PortTaken: EXIT_BUSY,
+    BadFile: EXIT_BAD_DATA,
+    RequestRefused: EXIT_BAD_DATA,
+}
+"""What is not listed says that something needed is not there: 69."""
+
+Configs = Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="YAML files, one for each model.")]
+Config = Annotated[Path, typer.Argument(help="The model's YAML file.")]
+File = Annotated[Path, typer.Argument(help="NDJSON, CSV or npz.")]
+Model = Annotated[str, typer.Argument(help="Name of the model; may be left out when only one is served.")]
+State = Annotated[Path, typer.Option(help="Directory for everything that must survive a restart.")]
+Port = Annotated[int, typer.Option(help="HTTP port.", min=1, max=65535)]
+Host = Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for every interface.")]
+Address = Annotated[str, typer.Option(help="Where the service listens.", envvar="LIFELONG_ADDRESS")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Cluster = Annotated[str, typer.Option(help="Address of the Ray cluster to join.", envvar="RAY_ADDRESS")]
+Kind = Literal["tensor", "image", "text", "tabular"]
+
+HERE, STATE = "http://127.0.0.1:8000", Path("state")
+app = typer.Typer(
+    help="Serves a PyTorch classifier, learns from its users' corrections, and proves that it has not forgotten.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 done · 2 usage · 65 bad data · 69 something needed is not there · 75 state directory or "
+    "port in use · 78 bad configuration.",
+)
+config_app = typer.Typer(help="Look at a configuration.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+
+@app.command()
+def up(
+    configs: Configs, state: State = STATE, host: Host = "127.0.0.1", port: Port = 8000, as_json: Json = False
+) -> None:
+    """Serve and train one or more models in one process tree, until Ctrl-C; a later start resumes."""
+    from lifelong.settings import load_all
+    from lifelong.up import Place, running
+
+    with running(load_all(configs), Place(state, host, port)) as service:
+        service.announce(as_json)
+        service.wait()
+
+
+@app.command()
+def serve(
+    configs: Configs,
+    cluster: Cluster,
+    state: State = STATE,
+    host: Host = "0.0.0.0",
+    port: Port = 8000,
+) -> None:
+    """Run the service half on a Ray cluster, until Ctrl-C."""
+    from lifelong.halves import run_service
+    from lifelong.settings import load_all
+    from lifelong.up import Place
+
+    run_service(load_all(configs), Place(state, host, port), cluster)
+
+
+@app.command()
+def train(configs: Configs, cluster: Cluster, state: State = STATE) -> None:
+    """Run the training half on a Ray cluster, until Ctrl-C."""
+    from lifelong.halves import run_trainers
+    from lifelong.settings import load_all
+
+    run_trainers(load_all(configs), state, cluster)
+
+
+@app.command()
+def demo(
+    state: Annotated[Path | None, typer.Option(help="Keep the state here instead of in a temporary directory.")] = None,
+    port: Port = 8000,
+    leave: Annotated[bool, typer.Option("--exit", help="End when the stream is learned.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Learn five tasks of handwritten digits over REST, beside plain fine-tuning and joint training."""
+    from lifelong import demo as demonstration
+
+    demonstration.run(state, port, keep_serving=not leave, as_json=as_json)
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("lifelong.yaml"),
+    model: Annotated[str, typer.Option(help="Name of the model.")] = "mymodel",
+    kind: Annotated[Kind, typer.Option(help="What one instance is.")] = "tensor",
+    as_json: Json = False,
+) -> None:
+    """Write a commented configuration."""
+    from lifelong import init as initial
+    from lifelong.output import emit
+
+    initial.write(path, model, kind)
+    emit({"written": str(path)}, as_json, f"wrote {path}; next: lifelong up {path}")
+
+
+@app.command()
+def send(config: Config, file: File, address: Address = HERE, as_json: Json = False) -> None:
+    """Send feedback from an NDJSON, CSV or npz file; sending a file again trains nothing twice."""
+    from lifelong import send as sending
+    from lifelong.output import emit
+
+    total = sending.send_file(config, file, address)
+    emit(total, as_json, *total.lines())
+    if total.rejected:
+        raise typer.Exit(EXIT_BAD_DATA)
+
+
+@app.command()
+def status(model: Model = "", address: Address = HERE, as_json: Json = False) -> None:
+    """Show what is served and what was learned."""
+    from lifelong.client import Client, served_models
+    from lifelong.output import emit
+    from lifelong.tables import matrix_tables, status_table
+
+    documents = []
+    for name in [model] if model else served_models(address):
+        with Client(address, name) as client:
+            documents.append({**client.status(), "matrix": client.matrix()})
+    emit({"models": documents}, as_json, status_table(documents), *matrix_tables(documents))
+
+
+@app.command()
+def versions(model: Model = "", address: Address = HERE, as_json: Json = False) -> None:
+    """List versions with the gate's verdicts and reasons."""
+    from lifelong.client import Client, only_model
+    from lifelong.output import emit
+    from lifelong.tables import versions_table
+
+    with Client(address, model or only_model(address)) as client:
+        document = client.versions()
+    emit(document, as_json, versions_table(document["versions"]))
+
+
+@app.command()
+def rollback(
+    model: Model = "",
+    version: Annotated[int | None, typer.Option(help="The version; else the one before the champion.", min=1)] = None,
+    address: Address = HERE,
+    as_json: Json = False,
+) -> None:
+    """Serve an earlier version again, and learn on from it."""
+    from lifelong.client import Client, only_model
+    from lifelong.output import emit
+
+    with Client(address, model or only_model(address)) as client:
+        document = client.rollback(version)
+    emit(document, as_json, f"serving version {document['version']}")
+
+
+@app.command()
+def doctor(state: State = STATE, port: Port = 8000, as_json: Json = False) -> None:
+    """Check this machine: versions, data, port, state directory."""
+    from lifelong import doctor as examination
+    from lifelong.output import emit
+    from lifelong.tables import checks_table
+
+    checks = examination.examine(state, port)
+    is_healthy = all(check.verdict != "bad" for check in checks)
+    emit({"healthy": is_healthy, "checks": [check._asdict() for check in checks]}, as_json, checks_table(checks))
+    if not is_healthy:
+        raise typer.Exit(EXIT_UNAVAILABLE)
+
+
+@config_app.command("show")
+def config_show(config: Config, as_json: Json = False) -> None:
+    """Show every effective setting and where it comes from; secrets are masked."""
+    from lifelong.output import emit
+    from lifelong.settings import effective, load_settings
+    from lifelong.tables import settings_table
+    from trainer.strategy import load
+
+    settings = load_settings(config)
+    load(settings.strategies)
+    rows = effective(settings, config)
+    emit({"settings": [row._asdict() for row in rows]}, as_json, settings_table(rows))
+
+
+def main() -> None:
+    """Runs a command; a fact that stops it is one line on stderr and an exit status that says its kind."""
+    try:
+        app()
+    except LifelongError as error:
+        if "--json" in sys.argv:
+            typer.echo(json.dumps({"error": error.code, "detail": error.detail}))
+        typer.echo(error.detail, err=True)
+        sys.exit(next((number for kind, number in EXIT_STATUSES.items() if isinstance(error, kind)), EXIT_UNAVAILABLE))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""A Ray cluster of our own on this machine, with nothing that another run could meet."""
+
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from contracts.status import NAMESPACE
+from lifelong.errors import ClusterLost
+from lifelong.instance import MARK_VARIABLE, Instance
+
+OBJECT_STORE_BYTES = 128 << 20
+"""Weights pass through it, nothing else; Ray's own default would take a third of the memory."""
+ESSENTIAL = {"raylet", "gcs_server"}
+
+
+@contextlib.contextmanager
+def local_cluster(instance: Instance, environment: dict[str, str]) -> Iterator[list[psutil.Process]]:
+    """Starts Ray below this process and ends it, with everything it started; yields what it cannot live without."""
+    os.environ.update(environment)
+    os.environ.update(_own(instance))
+    import ray
+
+    try:
+        ray.init(
+            address="local",
+            namespace=NAMESPACE,
+            include_dashboard=False,
+            num_cpus=max(2, os.cpu_count() or 1),
+            object_store_memory=OBJECT_STORE_BYTES,
+            logging_level=logging.WARNING,
+            _temp_dir=str(instance.temporary),
+        )
+        _stop_by_signal()
+        yield [process for process in psutil.Process().children() if process.name() in ESSENTIAL]
+    finally:
+        with _uninterrupted():
+            ray.shutdown()
+            instance.reap()
+
+
+@contextlib.contextmanager
+def joined_cluster(address: str) -> Iterator[None]:
+    """Joins a cluster that runs already, and leaves it."""
+    import ray
+
+    try:
+        ray.init(address=address, namespace=NAMESPACE, logging_level=logging.WARNING)
+        _stop_by_signal()
+        yield
+    finally:
+        with _uninterrupted():
+            ray.shutdown()
+
+
+def require_alive(essential: list[psutil.Process]) -> None:
+    """Returns while all of these processes run.
+
+    Raises:
+        ClusterLost: one of them ended; nothing can be mended from here, a new start resumes.
+    """
+    for process in essential:
+        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            raise ClusterLost("cluster_lost", "a part of Ray ended unexpectedly; start again to resume")
+
+
+def _own(instance: Instance) -> dict[str, str]:
+    """What keeps this cluster to itself: a token of its own, the mark of the instance, no calls home."""
+    token = instance.temporary / "token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32))
+    paths = [str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])]
+    sys.path.insert(0, paths[0])
+    return {
+        MARK_VARIABLE: instance.mark,
+        "PYTHONPATH": os.pathsep.join(paths),  # a user's own module is imported from where the command was started
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # `device: auto` must see the GPU without reserving one
+    }
+
+
+def _stop_by_signal() -> None:
+    """SIGTERM ends a run as Ctrl-C does; Ray has put a handler of its own in its place."""
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not leave processes behind; what runs here takes seconds."""
+    kept = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)

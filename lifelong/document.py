@@ -1,0 +1,61 @@
+"""The one YAML document of a configuration file, read without surprises."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from contracts.errors import InvalidConfiguration
+
+MAX_CONFIG_BYTES = 1 << 20
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; plain YAML only, without aliases, tags or repeated keys.
+
+    Raises:
+        InvalidConfiguration: the file is missing, too large, or anything else than such a mapping.
+    """
+    try:
+        content = path.read_bytes()[: MAX_CONFIG_BYTES + 1]
+    except OSError as error:
+        raise InvalidConfiguration("invalid_configuration", f"{path}: {error.strerror}") from None
+    if len(content) > MAX_CONFIG_BYTES:
+        raise InvalidConfiguration("invalid_configuration", f"{path.name}: larger than {MAX_CONFIG_BYTES} bytes")
+    try:
+        _refuse_surprises(content)
+        document = yaml.safe_load(content)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise InvalidConfiguration("invalid_configuration", f"{path.name}: {_yaml_fault(error)}") from None
+    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
+        raise InvalidConfiguration("invalid_configuration", f"{path.name}: must be a mapping of keys to values")
+    return document
+
+
+def _refuse_surprises(content: bytes) -> None:
+    """An alias can make a small file unfold without end, and of a repeated key only the last value would count."""
+    for token in yaml.scan(content, Loader=yaml.SafeLoader):
+        if isinstance(token, yaml.AliasToken):
+            raise ValueError(f"line {token.start_mark.line + 1}: aliases are not read")
+    pending = [node] if (node := yaml.compose(content, Loader=yaml.SafeLoader)) else []
+    while pending:
+        node = pending.pop()
+        if isinstance(node, yaml.MappingNode):
+            _refuse_repeated_keys(node)
+            pending.extend(value for _, value in node.value)
+        elif isinstance(node, yaml.SequenceNode):
+            pending.extend(node.value)
+
+
+def _refuse_repeated_keys(node: yaml.MappingNode) -> None:
+    seen: set[str] = set()
+    for key, _ in node.value:
+        if str(key.value) in seen:
+            raise ValueError(f"line {key.start_mark.line + 1}: {key.value}: this key is given twice")
+        seen.add(str(key.value))
+
+
+def _yaml_fault(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1}: not valid YAML: {error.problem}"
+    return str(error) if type(error) is ValueError else "not valid YAML"

@@ -1,0 +1,43 @@
+"""Facts that end a command: each carries the exit status that the command line answers with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from contracts.errors import LifelongError
+
+EXIT_BAD_DATA = 65
+EXIT_UNAVAILABLE = 69
+EXIT_BUSY = 75
+EXIT_BAD_CONFIGURATION = 78
+
+
+class MissingDataSet(LifelongError):
+    """A named data set is neither on this machine nor to be had from its public source."""
+
+
+class BadFile(LifelongError):
+    """A file of feedback, or of a data set, cannot be read as what it should be."""
+
+
+class ServiceUnreachable(LifelongError):
+    """Nothing answers at the service's address, or it did not get ready in time."""
+
+
+class RequestRefused(LifelongError):
+    """The service answered with a problem document, kept in `problem`."""
+
+    def __init__(self, code: str, detail: str, problem: Mapping[str, Any]) -> None:
+        super().__init__(code, detail)
+        self.problem = problem
+
+
+class StateDirectoryBusy(LifelongError):
+    """Another instance uses the state directory."""
+
+
+class PortTaken(LifelongError):
+    """Another program listens on the port that the service should have."""
+
+
+class ClusterLost(LifelongError):
+    """The local Ray cluster under the service ended without being asked to."""

@@ -1,0 +1,31 @@
+"""What a command prints on stdout: one JSON document for machines, or text and tables for people."""
+
+import sys
+from typing import Any
+
+import msgspec
+from rich.console import Console, RenderableType
+
+PLAIN_WIDTH = 160
+"""Columns where stdout is no terminal: wide enough that no table cell is cut in a log file."""
+
+
+def emit(document: Any, as_json: bool, *shown: RenderableType) -> None:
+    """Prints the document as JSON, or what is shown to people in its place."""
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+        sys.stdout.flush()
+        return
+    console = stdout()
+    for renderable in shown:
+        console.print(renderable, highlight=False)
+
+
+def stdout() -> Console:
+    """A console on stdout that never cuts what is piped."""
+    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, soft_wrap=False)
+
+
+def stderr() -> Console:
+    """A console on stderr, where progress goes."""
+    return Console(stderr=True)

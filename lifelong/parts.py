@@ -1,0 +1,91 @@
+"""What the two halves are told of a model's configuration, and the actors that are made of it."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+from pydantic import BaseModel, SecretStr
+
+from contracts.errors import InvalidConfiguration
+from contracts.status import NAMESPACE, hub_name, trainer_name
+from lifelong.settings import Settings
+from registry.store import Registry
+from service.hub import Hub
+from service.settings import HostedModel
+from trainer.actor import TrainerActor
+
+COMMANDS_AT_A_TIME = 8
+
+
+def hosted(settings: Settings, state: Path) -> HostedModel:
+    """The model as a replica needs it."""
+    return HostedModel(
+        name=settings.model,
+        input=settings.input,
+        labels=settings.labels,
+        directory=directory(settings, state),
+        predictions=settings.predictions,
+    )
+
+
+def training(settings: Settings, state: Path) -> str:
+    """The JSON of the trainer's configuration. It holds secrets as they are: it goes to the trainer alone."""
+    names = ("model", "input", "labels", "network", "strategies", "feedback", "predictions", "learner")
+    document = {name: getattr(settings, name) for name in (*names, "tasks", "probes", "promotion")}
+    own = {"directory": directory(settings, state), "registry_uri": settings.registry.uri}
+    return json.dumps(document | own, default=_revealed)
+
+
+def directory(settings: Settings, state: Path) -> Path:
+    """The model's part of the state directory, made if needed."""
+    path = state.absolute() / settings.model
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def start_hub(settings: Settings, state: Path) -> Any:
+    """Starts the model's hub; returns its handle at once."""
+    registry = partial(Registry, settings.model, settings.registry.uri, directory(settings, state))
+    actor: Any = ray.remote(Hub)
+    placed = actor.options(name=hub_name(settings.model), namespace=NAMESPACE, num_cpus=0, max_restarts=-1)
+    return placed.remote(settings.model, registry)
+
+
+def start_trainer(settings: Settings, state: Path) -> Any:
+    """Starts the model's trainer; returns its handle at once. The hub must exist."""
+    actor: Any = ray.remote(TrainerActor)
+    placed = actor.options(
+        name=trainer_name(settings.model),
+        namespace=NAMESPACE,
+        num_cpus=0,
+        num_gpus=settings.learner.num_gpus,
+        max_restarts=-1,
+        max_concurrency=COMMANDS_AT_A_TIME,
+    )
+    return placed.remote(training(settings, state))
+
+
+def require_started(settings: Settings, trainer: Any) -> None:
+    """Waits until a trainer is assembled.
+
+    Raises:
+        InvalidConfiguration: it cannot be, with the trainer's own reason.
+    """
+    try:
+        ray.get(trainer.ping.remote())
+    except ray.exceptions.RayActorError as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise InvalidConfiguration("trainer_failed", f"{settings.model}: {lines[-1].strip()}") from None
+
+
+def _revealed(value: Any) -> Any:
+    match value:
+        case BaseModel():
+            return value.model_dump(by_alias=True)
+        case SecretStr():
+            return value.get_secret_value()
+        case Path():
+            return str(value)
+    raise TypeError(type(value).__name__)

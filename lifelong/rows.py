@@ -1,0 +1,150 @@
+"""Feedback events out of a file: NDJSON, CSV or npz, by the file's ending."""
+
+import csv
+import hashlib
+import math
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from contracts.errors import InvalidEvent
+from contracts.events import FeedbackEvent, decode_event
+from contracts.inputs import InputSpec, TabularInput, TextInput
+from lifelong.errors import BadFile
+
+EVENT_COLUMNS = ("label", "event_id", "prediction_id", "task", "subject", "time")
+INSTANCE_COLUMN = "instance"
+MAX_LINE_BYTES = 8 << 20
+
+
+def read_events(path: Path, spec: InputSpec) -> Iterator[FeedbackEvent]:
+    """The events of a file, in its order; every event carries an id.
+
+    Where a row brings no event id, it gets one made of the file's content and the row's number: sending the same file
+    again, whole or after an interruption, trains nothing twice.
+
+    NDJSON: one feedback event a line, as over REST. CSV: a header with `label`, optionally the other members of an
+    event, and the instance as one column `instance` (JSON or text), as a tabular model's columns, or as the remaining
+    columns in order. npz: arrays `instances` and `labels`, optionally `tasks`.
+
+    Raises:
+        BadFile: the ending is unknown or the file cannot be read; the detail names the row.
+    """
+    readers: dict[str, Callable[[Path, InputSpec], Iterator[FeedbackEvent]]] = {
+        ".ndjson": _read_ndjson,
+        ".jsonl": _read_ndjson,
+        ".csv": _read_csv,
+        ".npz": _read_npz,
+    }
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise BadFile("unknown_format", f"{path.name}: must end in one of {', '.join(readers)}")
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:24]
+    except OSError as error:
+        raise BadFile("unreadable", f"{path}: {error.strerror}") from None
+    for number, event in enumerate(reader(path, spec)):
+        yield event if event.event_id else msgspec.structs.replace(event, event_id=f"{digest}-{number}")
+
+
+def _read_ndjson(path: Path, spec: InputSpec) -> Iterator[FeedbackEvent]:  # noqa: ARG001  one signature for all readers
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), start=1):
+            if len(line) > MAX_LINE_BYTES:
+                raise BadFile("bad_row", f"{path.name}: line {number}: longer than {MAX_LINE_BYTES} bytes")
+            if line.strip():
+                yield _decoded(line, f"{path.name}: line {number}")
+
+
+def _read_csv(path: Path, spec: InputSpec) -> Iterator[FeedbackEvent]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        try:
+            header = next(reader, [])
+            if "label" not in header or len(set(header)) != len(header):
+                raise BadFile("bad_header", f"{path.name}: the first line must name each column once, with `label`")
+            for row in reader:
+                yield _from_csv(dict(zip(header, row, strict=True)), spec, f"{path.name}: line {reader.line_num}")
+        except UnicodeDecodeError:
+            raise BadFile("bad_row", f"{path.name}: not UTF-8") from None
+        except (csv.Error, ValueError):
+            raise BadFile("bad_row", f"{path.name}: line {reader.line_num}: not a row like the header") from None
+
+
+def _from_csv(row: dict[str, str], spec: InputSpec, place: str) -> FeedbackEvent:
+    members: dict[str, Any] = {name: row[name] for name in EVENT_COLUMNS if row.get(name)}
+    values = {name: value for name, value in row.items() if name not in EVENT_COLUMNS}
+    if values and not (row.get("prediction_id") and not any(values.values())):
+        members[INSTANCE_COLUMN] = _instance(values, spec, place)
+    return _decoded(msgspec.json.encode(members), place)
+
+
+def _instance(values: dict[str, str], spec: InputSpec, place: str) -> Any:
+    if list(values) == [INSTANCE_COLUMN]:
+        return values[INSTANCE_COLUMN] if isinstance(spec, TextInput) else _raw_json(values[INSTANCE_COLUMN], place)
+    if isinstance(spec, TabularInput):
+        return {name: _cell(value, spec.columns.get(name) == "number", place) for name, value in values.items()}
+    if len(values) != math.prod(spec.row_shape):
+        raise BadFile("bad_row", f"{place}: {len(values)} columns beside the event's, expected {spec.row_shape}")
+    return np.reshape([_number(value, place) for value in values.values()], spec.row_shape).tolist()
+
+
+def _cell(value: str, is_number: bool, place: str) -> str | float:
+    return _number(value, place) if is_number else value
+
+
+def _number(value: str, place: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        raise BadFile("bad_row", f"{place}: a value is not a number") from None
+    if not math.isfinite(number):
+        raise BadFile("bad_row", f"{place}: a value is not finite")
+    return int(number) if number.is_integer() else number
+
+
+def _raw_json(value: str, place: str) -> msgspec.Raw:
+    try:
+        msgspec.json.decode(value)
+    except msgspec.MsgspecError:
+        raise BadFile("bad_row", f"{place}: the column {INSTANCE_COLUMN} is not JSON") from None
+    return msgspec.Raw(value)
+
+
+def _read_npz(path: Path, spec: InputSpec) -> Iterator[FeedbackEvent]:
+    arrays = _load_npz(path)
+    instances, labels = arrays.get("instances"), arrays.get("labels")
+    if instances is None or labels is None:
+        raise BadFile("bad_header", f"{path.name}: needs the arrays `instances` and `labels`")
+    tasks = arrays.get("tasks")
+    if len(labels) != len(instances) or (tasks is not None and len(tasks) != len(instances)):
+        raise BadFile("bad_header", f"{path.name}: its arrays are not equally long")
+    if not isinstance(spec, TextInput) and instances.shape[1:] != spec.row_shape:
+        raise BadFile(
+            "bad_header", f"{path.name}: instances have the shape {instances.shape[1:]}, not {spec.row_shape}"
+        )
+    for number in range(len(instances)):
+        members: dict[str, Any] = {"instance": instances[number].tolist(), "label": labels[number].item()}
+        if tasks is not None:
+            members["task"] = str(tasks[number])
+        yield _decoded(msgspec.json.encode(members), f"{path.name}: row {number}")
+
+
+def _load_npz(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: np.asarray(arrays[name]) for name in ("instances", "labels", "tasks") if name in arrays}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        raise BadFile("unreadable", f"{path.name}: not an npz file of plain arrays") from None
+
+
+def _decoded(body: bytes, place: str) -> FeedbackEvent:
+    try:
+        return decode_event(body)
+    except InvalidEvent as error:
+        raise BadFile("bad_row", f"{place}: {error.detail}") from None

@@ -1,0 +1,171 @@
+"""The configuration of one model: one YAML file, overridden by `LIFELONG__A__B` variables of the environment."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from contracts.errors import InvalidConfiguration
+from contracts.inputs import InputSpec
+from contracts.labels import LabelSpec
+from feedback.settings import FeedbackSettings, PredictionSettings, SqliteSettings
+from lifelong.document import read_document
+from lifelong.explain import did_you_mean, explain
+from networks.settings import NetworkSpec, check_fits, default_network
+from registry.settings import RegistrySettings
+from service.settings import ServingSettings
+from trainer.policies import ProbeSettings, PromotionSettings, TaskSettings
+from trainer.settings import LearnerSettings
+
+VARIABLE_PREFIX = "LIFELONG__"
+MODEL_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+DEFAULT_STRATEGIES: list[dict[str, Any]] = [{"kind": "replay", "capacity": 2000}, {"kind": "ewc", "strength": 100.0}]
+
+ModelName = Annotated[str, Field(pattern=MODEL_PATTERN)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set for one model; only `model` and `input` must be."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=VARIABLE_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    model: ModelName
+    """Name of the model in routes, topics and the registry."""
+    input: InputSpec
+    """What one instance looks like: tensor, image, text or tabular."""
+    labels: LabelSpec = LabelSpec()
+    """Which labels exist, and the scenario by which tasks divide them: task, domain or class."""
+    network: NetworkSpec = Field(default_factory=lambda known: default_network(known["input"]))
+    """What is trained: mlp, conv, text, or your own module by `import: package.module:build`; its default depends on
+    the input."""
+    strategies: list[dict[str, Any]] = Field(default=DEFAULT_STRATEGIES, max_length=16)
+    """What protects old tasks; each entry names its `kind`, and together they act as one. An empty list is plain
+    fine-tuning."""
+    feedback: FeedbackSettings = SqliteSettings()
+    """The durable log between service and trainer: sqlite or kafka."""
+    predictions: PredictionSettings = PredictionSettings()
+    """How long an answer can be corrected by its prediction id alone."""
+    registry: RegistrySettings = RegistrySettings()
+    """Where versions are kept."""
+    learner: LearnerSettings = LearnerSettings()
+    """How the network is trained, and on what device."""
+    tasks: TaskSettings = TaskSettings()
+    """When a task closes by itself."""
+    probes: ProbeSettings = ProbeSettings()
+    """Which part of the feedback is held out to measure old and new tasks."""
+    promotion: PromotionSettings = PromotionSettings()
+    """When a new version is served, and what it may cost old tasks."""
+    service: ServingSettings = ServingSettings()
+    """How requests are answered."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first, then the file."""
+        return env_settings, init_settings
+
+
+class Setting(NamedTuple):
+    """One effective setting: its dotted key, its value in JSON form with secrets masked, and where it came from."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+def load_settings(path: Path) -> Settings:
+    """Reads and validates a configuration file and the environment's overrides.
+
+    Raises:
+        InvalidConfiguration: one line with the file or variable, the key, the fault, and the key probably meant.
+    """
+    document = read_document(path)
+    _refuse_unknown_variables(os.environ)
+    try:
+        settings = Settings(**document)
+        check_fits(settings.network, settings.input)
+        return settings
+    except ValidationError as error:
+        fault = explain(error, Settings)
+    except InvalidConfiguration as error:
+        fault = error.detail
+    except SettingsError:
+        fault = f"a {VARIABLE_PREFIX}… variable of the environment is not valid JSON"
+    raise InvalidConfiguration("invalid_configuration", f"{path.name}: {fault}")
+
+
+def load_all(paths: list[Path]) -> list[Settings]:
+    """The settings of several models that one service hosts.
+
+    Raises:
+        InvalidConfiguration: also where two files name the same model, or differ in what the service has once.
+    """
+    models = [load_settings(path) for path in paths]
+    seen: set[str] = set()
+    for path, settings in zip(paths, models, strict=True):
+        if settings.model in seen:
+            fault = "model: another configuration has this name too"
+            raise InvalidConfiguration("invalid_configuration", f"{path.name}: {fault}")
+        if settings.service != models[0].service:
+            fault = f"service: differs from {paths[0].name}, but one service hosts both"
+            raise InvalidConfiguration("invalid_configuration", f"{path.name}: {fault}")
+        seen.add(settings.model)
+    return models
+
+
+def effective(settings: Settings, path: Path) -> list[Setting]:
+    """Every effective setting with its origin: `default`, the file's name or the variable's."""
+    given = {key for key, _ in _leaves(read_document(path))}
+    variables = {_dotted(name): name for name in os.environ if name.upper().startswith(VARIABLE_PREFIX)}
+    values = _leaves(settings.model_dump(mode="json", by_alias=True))
+    return [Setting(key, _masked(key, value), _origin(key, variables, given, path)) for key, value in values]
+
+
+def _origin(key: str, variables: Mapping[str, str], given: set[str], path: Path) -> str:
+    for known, name in variables.items():
+        if key == known or key.startswith(f"{known}."):
+            return name
+    return path.name if key in given or any(known.startswith(f"{key}.") for known in given) else "default"
+
+
+def _dotted(variable: str) -> str:
+    return variable[len(VARIABLE_PREFIX) :].lower().replace("__", ".")
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{key}.{name}" if key else str(name))
+    else:
+        yield key, value
+
+
+def _masked(key: str, value: Any) -> Any:
+    """An address may carry a password of its own: scheme://user:password@host."""
+    if not (isinstance(value, str) and key.endswith("uri") and "@" in value):
+        return value
+    scheme, separator, rest = value.rpartition("://")
+    return f"{scheme}{separator}**********@{rest.rpartition('@')[2]}"
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    known = list(Settings.model_fields)
+    for name in environment:
+        if name.upper().startswith(VARIABLE_PREFIX) and _dotted(name).partition(".")[0] not in known:
+            guess = did_you_mean(_dotted(name).partition(".")[0], known)
+            raise InvalidConfiguration("invalid_configuration", f"{name}: unknown key{guess}")

@@ -1,0 +1,72 @@
+"""The tables that commands print for people."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+
+def percent(value: float | None) -> str:
+    """An accuracy in 0…1 as a percentage, or a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def signed(value: float | None) -> str:
+    """A difference of accuracies in percentage points with its sign, or a dash where there is none."""
+    return "–" if value is None else f"{100 * value:+.1f}"
+
+
+def matrix_table(matrix: Mapping[str, Any], title: str) -> Table:
+    """The accuracy matrix in percent: a row for each task that ended, a column for each probe set."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("after")
+    for task in matrix["tasks"]:
+        table.add_column(task, justify="right")
+    for task, row in zip(matrix["tasks"], matrix["R"], strict=False):
+        table.add_row(task, *(percent(value) for value in row))
+    return table
+
+
+def matrix_tables(models: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """The matrix of each model that has one."""
+    title = "accuracy in % on each task's probe set"
+    return [matrix_table(model["matrix"], f"{model['model']}: {title}") for model in models if model["matrix"]["R"]]
+
+
+def checks_table(checks: Sequence[tuple[str, str, str]]) -> Table:
+    """What was examined, with its verdict and what was found."""
+    styles = {"good": "green", "note": "yellow", "bad": "red"}
+    table = Table("check", "verdict", "found")
+    for name, verdict, found in checks:
+        table.add_row(name, f"[{styles[verdict]}]{verdict}[/]", found)
+    return table
+
+
+def settings_table(rows: Sequence[tuple[str, Any, str]]) -> Table:
+    """Settings with their values and origins."""
+    table = Table("setting", "value", "origin")
+    for key, value, origin in rows:
+        table.add_row(key, str(value), origin, style="dim" if origin == "default" else None)
+    return table
+
+
+def status_table(models: Sequence[Mapping[str, Any]]) -> Table:
+    """One row for each model that is served."""
+    table = Table("model", "version", "average", "BWT", "processed", "served", "labels", "tasks")
+    for model in models:
+        average, transfer = percent(model.get("average_accuracy")), signed(model.get("backward_transfer"))
+        through = (str(model.get("processed_through", "–")), str(model.get("served_through", "–")))
+        counts = (str(len(model.get("labels") or [])), str(len(model.get("tasks") or [])))
+        table.add_row(str(model.get("model")), str(model.get("version")), average, transfer, *through, *counts)
+    return table
+
+
+def versions_table(versions: Sequence[Mapping[str, Any]]) -> Table:
+    """One row for each version, newest first, with the gate's verdict and its first reason."""
+    table = Table("version", "parent", "aliases", "created", "verdict", "because")
+    for version in versions:
+        lineage, decision = version["lineage"], version["probes"]["decision"]
+        reasons = decision.get("reasons") or [""]
+        named = (str(lineage["version"]), str(lineage["parent"] or "–"), ", ".join(version["aliases"]))
+        table.add_row(*named, lineage["created_at"][:19], decision["verdict"], str(reasons[0]))
+    return table

@@ -1,0 +1,87 @@
+"""The way to MLflow: an embedded one on SQLite or a server; quiet, without telemetry, and quick to give up."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from registry.errors import RegistryUnavailable
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
+# MLflow's own defaults make 7 retries of up to 120 s: a server that is down would hold its caller for minutes.
+PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "30",
+    # Every failure reaches the caller as RegistryUnavailable, so MLflow's own traceback says nothing new.
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+PRIVACY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+
+
+class Connection(NamedTuple):
+    """A client with the address it speaks to, and the artifact root of an embedded MLflow; a server has its own."""
+
+    client: "MlflowClient"
+    address: str
+    artifact_root: str | None
+
+
+@contextmanager
+def reaching_mlflow() -> Iterator[None]:
+    """Turns every way in which MLflow, its database or the network can fail into one error.
+
+    Raises:
+        RegistryUnavailable: `registry_unavailable`, with MLflow's word for the reason.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        reason = error.error_code if isinstance(error, MlflowException) else type(error).__name__
+        raise RegistryUnavailable("registry_unavailable", f"the registry did not do as asked: {reason}") from error
+
+
+def connect(uri: str | None, directory: Path) -> Connection:
+    """A client of the server at `uri`, or with None of the embedded MLflow, made in `directory` if it is not there.
+
+    A server is not contacted yet.
+
+    Raises:
+        RegistryUnavailable: `registry_unavailable`, when the embedded database cannot be opened.
+    """
+    _restrain()
+    from mlflow.tracking import MlflowClient
+
+    if uri is not None:
+        return Connection(MlflowClient(tracking_uri=uri, registry_uri=uri), uri, None)
+    with reaching_mlflow():
+        root = (directory / ARTIFACTS).resolve()
+        root.mkdir(parents=True, exist_ok=True)
+        database = directory.resolve() / DATABASE
+        _prepare(database)
+        address = f"sqlite:///{database}"
+        return Connection(MlflowClient(tracking_uri=address, registry_uri=address), address, root.as_uri())
+
+
+def _restrain() -> None:
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
+    os.environ.update(PRIVACY)
+
+
+def _prepare(database: Path) -> None:
+    """With a write-ahead log a reader in another process never holds up the writer, nor the writer a reader."""
+    try:
+        with closing(sqlite3.connect(database, timeout=20)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.Error as error:
+        raise RegistryUnavailable("registry_unavailable", "the registry's database cannot be opened") from error

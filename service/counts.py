@@ -1,0 +1,68 @@
+"""What a replica counts: cheap on the request path, handed to the hub as increments."""
+
+import bisect
+from collections import defaultdict
+
+import msgspec
+
+from contracts.metrics import LATENCY_BUCKETS_SECONDS
+
+
+class Durations(msgspec.Struct):
+    """A histogram's increments: one count a bucket of the catalogue, the last one unbounded."""
+
+    buckets: list[int] = msgspec.field(default_factory=lambda: [0] * (len(LATENCY_BUCKETS_SECONDS) + 1))
+    sum_seconds: float = 0.0
+
+    def add(self, other: "Durations") -> None:
+        """Adds another histogram of the same buckets."""
+        self.buckets = [mine + more for mine, more in zip(self.buckets, other.buckets, strict=True)]
+        self.sum_seconds += other.sum_seconds
+
+
+class Increments(msgspec.Struct):
+    """What happened at one replica since the last time it told the hub."""
+
+    predictions: dict[int, int] = {}
+    requests: dict[tuple[str, str], int] = {}
+    durations: dict[str, Durations] = {}
+
+
+class Counts:
+    """A replica's counters of one model. It belongs to the thread of the replica's event loop."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def predicted(self, version: int, n_instances: int) -> None:
+        """Counts answered instances."""
+        self._predictions[version] += n_instances
+
+    def answered(self, route: str, outcome: str, seconds: float) -> None:
+        """Counts one request and how long it took."""
+        self._requests[route, outcome] += 1
+        durations = self._durations[route]
+        durations.buckets[bisect.bisect_left(LATENCY_BUCKETS_SECONDS, seconds)] += 1
+        durations.sum_seconds += seconds
+
+    def take(self) -> Increments | None:
+        """What was counted since the last call; None when nothing was."""
+        if not self._requests:
+            return None
+        increments = Increments(dict(self._predictions), dict(self._requests), dict(self._durations))
+        self._reset()
+        return increments
+
+    def give_back(self, increments: Increments) -> None:
+        """Counts again what `take` returned, because the hub did not get it."""
+        for version, n_instances in increments.predictions.items():
+            self._predictions[version] += n_instances
+        for key, n_requests in increments.requests.items():
+            self._requests[key] += n_requests
+        for route, durations in increments.durations.items():
+            self._durations[route].add(durations)
+
+    def _reset(self) -> None:
+        self._predictions: defaultdict[int, int] = defaultdict(int)
+        self._requests: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._durations: defaultdict[str, Durations] = defaultdict(Durations)

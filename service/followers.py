@@ -1,0 +1,60 @@
+"""Which replica serves which generation, and how far along the feedback log that is."""
+
+import time
+
+from contracts.status import TrainerStatus
+from service.documents import ReplicaCounts
+
+LIVE_SECONDS = 3.0
+"""A replica asks at least once a second; one not heard for this long is dead or cut off."""
+GENERATIONS_KEPT = 256
+
+
+class Followers:
+    """The replicas that follow one hub."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, tuple[float, int]] = {}
+        self._positions: dict[int, int] = {}
+
+    def expect(self, generation: int, processed_through: int) -> None:
+        """Takes note of what a generation has learned: all feedback up to a position."""
+        self._positions[generation] = processed_through
+        while len(self._positions) > GENERATIONS_KEPT:
+            del self._positions[min(self._positions)]
+
+    def heard(self, replica: str, serving: int | None) -> None:
+        """Takes note that a replica lives and serves a generation; None: the same as before."""
+        if serving is None:
+            serving = self._heard.get(replica, (0.0, 0))[1]
+        self._heard[replica] = (time.monotonic(), serving)
+
+    def left(self, replica: str) -> None:
+        """Forgets a replica."""
+        self._heard.pop(replica, None)
+
+    def counts(self, champion: int) -> ReplicaCounts:
+        """Live replicas by whether they serve the champion's generation."""
+        live = self._live()
+        serving = sum(generation == champion for generation in live)
+        return ReplicaCounts(serving, len(live) - serving)
+
+    def served_through(self, status: TrainerStatus | None) -> int:
+        """The position up to which the version served by every live replica has learned; 0 without a replica.
+
+        A version goes on covering feedback that changes no weight, probe rows and duplicates, after it was made: the
+        trainer's own word on the version it last published counts where it is higher.
+        """
+        positions = []
+        for generation in self._live():
+            position = self._positions.get(generation, 0)
+            if status is not None and generation == status.generation > 0:
+                position = max(position, status.served_position)
+            positions.append(position)
+        return min(positions, default=0)
+
+    def _live(self) -> list[int]:
+        oldest = time.monotonic() - LIVE_SECONDS
+        for replica in [name for name, (at, _) in self._heard.items() if at < oldest]:
+            del self._heard[replica]
+        return [generation for _, generation in self._heard.values()]

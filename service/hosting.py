@@ -1,0 +1,63 @@
+"""One model inside one replica: its files, its champion, its fast routes, and the processes it asks."""
+
+import secrets
+from dataclasses import dataclass
+
+from contracts.inputs import InstanceDecoder
+from feedback.predictions import PredictionLog
+from feedback.sqlite import SqliteLog
+from service.champion import Champion, Load, load
+from service.counts import Counts
+from service.intake import FeedbackRoute, Intake
+from service.limits import Application
+from service.parts import AskedHub, AskedTrainer
+from service.predict import PredictRoute, RequestDecoder
+from service.route import FastRoute
+from service.settings import HostedModel, ServingSettings
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The other processes of a model."""
+
+    hub: AskedHub
+    trainer: AskedTrainer
+
+
+class Host:
+    """Everything of one model that a replica holds open; `close` releases it."""
+
+    def __init__(self, model: HostedModel, settings: ServingSettings, parts: Parts, loader: Load = load) -> None:
+        self.name = model.name
+        self.hub, self.trainer = parts.hub, parts.trainer
+        self._settings = settings
+        self._counts = Counts()
+        self._log = SqliteLog(model.feedback_path)
+        kept = model.predictions
+        self._predictions = PredictionLog(model.predictions_path, kept.max_age_seconds, kept.max_bytes)
+        self.champion = Champion(self.hub, secrets.token_hex(6), self._counts, loader)
+        intake = Intake(InstanceDecoder(model.input), model.labels, self._log, self._predictions)
+        self._feedback = FeedbackRoute(intake, settings.max_body_bytes, settings.max_events)
+        self._predict = PredictRoute(
+            model.name,
+            RequestDecoder(model.input, settings.max_instances),
+            self.champion,
+            self._predictions,
+            self._counts,
+            settings.max_body_bytes,
+        )
+
+    def fast_routes(self) -> dict[str, Application]:
+        """The routes that no framework stands before, by path."""
+        limit = self._settings.max_in_flight
+        base = f"/v1/models/{self.name}"
+        return {
+            f"{base}/predict": FastRoute("predict", self._predict, self._counts, limit),
+            f"{base}/feedback": FastRoute("feedback", self._feedback, self._counts, limit),
+        }
+
+    def close(self) -> None:
+        """Finishes accepted requests and closes the files."""
+        self._feedback.close()
+        self._predictions.close()
+        self._log.close()

@@ -1,0 +1,232 @@
+"""The service's one long-lived process of a model: it knows the champion, who serves it, and what the trainer said.
+
+It holds nothing that cannot be had again: after a restart the trainer announces the champion anew, or the registry
+is asked, and the replicas go on serving meanwhile.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+from prometheus_client.core import Metric
+
+from contracts.errors import LifelongError
+from contracts.status import News, TrainerStatus, VersionRecord
+from contracts.versions import Artifact
+from service.counts import Increments
+from service.documents import Refusal, ReplicaCounts, StatusDocument, learned, matrix_of
+from service.followers import Followers
+from service.telemetry import Totals, families
+
+POLL_SECONDS = 1.0
+REPAIR_SECONDS = 2.0
+SILENT_SECONDS = 5.0
+NEWS_KEPT = 1000
+
+
+class Update(NamedTuple):
+    """The hub's answer to a replica that follows.
+
+    `settled` is false while the hub itself does not know yet whether there is a champion. `files` is None unless there
+    is a generation that the replica does not know.
+    """
+
+    settled: bool
+    generation: int
+    files: dict[str, bytes] | None
+
+
+class ChampionSource(Protocol):
+    """Where the hub finds the champion when no trainer tells it: the registry."""
+
+    def champion(self) -> tuple[int, int] | None:
+        """Version and generation of the champion."""
+        ...
+
+    def read(self, version: int) -> Artifact:
+        """A version, whole."""
+        ...
+
+
+class Hub:
+    """One per model. Its methods are called from other processes, all on one event loop; none waits for long.
+
+    Trainer's side: `announce`, `report`, `narrate`, `remember`. Replicas' side: `follow`, `leave`, `refuse`, `count`;
+    the rest answers routes, as JSON.
+    """
+
+    def __init__(self, model: str, open_registry: Callable[[], ChampionSource] | None = None) -> None:
+        self._model = model
+        self._open_registry = open_registry
+        self._repair: asyncio.Task[None] | None = None
+        self._champion = Update(settled=False, generation=0, files=None)
+        self._version = 0
+        self._followers = Followers()
+        self._refused: Refusal | None = None
+        self._status: TrainerStatus | None = None
+        self._reported_at = float("-inf")
+        self._records: dict[int, VersionRecord] = {}
+        self._news: deque[tuple[int, bytes]] = deque(maxlen=NEWS_KEPT)
+        self._last_news = 0
+        self._totals = Totals()
+        self._announced, self._narrated = asyncio.Event(), asyncio.Event()
+
+    async def announce(self, generation: int, files: dict[str, bytes]) -> None:
+        """Makes a version the champion; a generation that is not newer than the present one changes nothing.
+
+        Raises:
+            InvalidArtifact: the files are not a whole version.
+        """
+        if generation <= self._champion.generation:
+            return
+        artifact = Artifact.from_files(files)
+        self._version = artifact.version
+        self._followers.expect(generation, artifact.lineage.processed_through)
+        self._champion = Update(settled=True, generation=generation, files=files)
+        self._announced = _notified(self._announced)
+
+    async def report(self, status: bytes) -> dict[str, int]:
+        """Takes the trainer's status; answers what the hub has, so that the trainer can send what it lacks."""
+        before, self._status = self._status, msgspec.json.decode(status, type=TrainerStatus)
+        self._reported_at = time.monotonic()
+        if self._status.generation == 0:
+            self._settle()
+        if before is None or before.ledger.received != self._status.ledger.received:
+            counts = msgspec.to_builtins(self._status.ledger)
+            await self.narrate([msgspec.json.encode(News(event="events", time=time.time(), data=counts))])
+        return {"generation": self._champion.generation, "versions": len(self._records)}
+
+    async def narrate(self, news: Sequence[bytes]) -> None:
+        """Adds news, each the JSON of a `News`, to the last thousand that streams can still read."""
+        for item in news:
+            self._last_news += 1
+            self._news.append((self._last_news, item))
+        self._narrated = _notified(self._narrated)
+
+    async def remember(self, versions: Sequence[bytes]) -> None:
+        """Replaces the list of versions, each the JSON of a `VersionRecord`."""
+        records = [msgspec.json.decode(version, type=VersionRecord) for version in versions]
+        self._records = {record.version: record for record in sorted(records, key=lambda record: record.version)}
+
+    async def follow(self, replica: str, serving: int, known: int) -> Update:
+        """Waits up to a second for a generation above `known`; the replica serves `serving` meanwhile.
+
+        A replica that knows nothing says -1, so that it hears at once if there is no champion yet.
+        """
+        self._followers.heard(replica, serving)
+        if self._repair is None and self._open_registry is not None:
+            self._repair = asyncio.create_task(self._watch_registry(self._open_registry))
+        if self._champion.generation <= known or not self._champion.settled:
+            await _wait(self._announced)
+        self._followers.heard(replica, serving)
+        if self._champion.generation > known:
+            return self._champion
+        return self._champion._replace(files=None)
+
+    async def leave(self, replica: str) -> None:
+        """Forgets a replica that stops on purpose."""
+        self._followers.left(replica)
+
+    async def refuse(self, replica: str, generation: int, error: str, detail: str) -> None:
+        """Takes note that a replica could not load a generation and goes on with what it serves."""
+        self._followers.heard(replica, None)
+        self._refused = Refusal(generation, error, detail)
+
+    async def count(self, increments: Increments) -> None:
+        """Adds a replica's increments to the model's totals."""
+        self._totals.add(increments)
+
+    async def status(self) -> bytes:
+        """The status document."""
+        is_silent = time.monotonic() - self._reported_at > SILENT_SECONDS
+        document = StatusDocument(
+            model=self._model,
+            version=self._version,
+            generation=self._champion.generation,
+            served_through=self._followers.served_through(self._status),
+            trainer="silent" if is_silent else "running",
+            replicas=self._replicas(),
+            refused=self._refused,
+            **learned(self._status),
+        )
+        return msgspec.json.encode(document)
+
+    async def matrix(self) -> bytes:
+        """The accuracy matrix."""
+        return msgspec.json.encode(matrix_of(self._status))
+
+    async def versions(self, max_results: int, before: int | None) -> bytes:
+        """The newest versions first, those below `before`; `next_page_token` is set when there are more."""
+        older = [record for version, record in self._records.items() if before is None or version < before]
+        page = older[::-1][:max_results]
+        token = str(page[-1].version) if len(older) > len(page) and page else None
+        return msgspec.json.encode({"versions": page, "next_page_token": token})
+
+    async def version(self, version: int) -> bytes | None:
+        """One version with its lineage, probe results and decision; None when it is not known."""
+        record = self._records.get(version)
+        return None if record is None else msgspec.json.encode(record)
+
+    async def news(self, since: int | None) -> tuple[int, list[bytes]]:
+        """News after number `since`, waiting up to a second for one; None: from now on. Returns the last number."""
+        if since is None:
+            return self._last_news, []
+        if since > self._last_news:  # numbers of a hub before this one
+            since = 0
+        if since == self._last_news:
+            await _wait(self._narrated)
+        return self._last_news, [item for number, item in self._news if number > since]
+
+    async def metrics(self) -> list[Metric]:
+        """The model's series for Prometheus."""
+        replicas = msgspec.to_builtins(self._replicas())
+        return families(self._model, self._totals, self._status, replicas)
+
+    def _replicas(self) -> ReplicaCounts:
+        return self._followers.counts(self._champion.generation)
+
+    def _settle(self) -> None:
+        """Takes note that there is no champion yet, unless one was announced."""
+        if not self._champion.settled:
+            self._champion = self._champion._replace(settled=True)
+            self._announced = _notified(self._announced)
+
+    async def _watch_registry(self, open_registry: Callable[[], ChampionSource]) -> None:
+        """Adopts a newer champion from the registry while no trainer speaks; one that does is the authority."""
+        source: ChampionSource | None = None
+        while True:
+            await asyncio.sleep(REPAIR_SECONDS)
+            if time.monotonic() - self._reported_at < SILENT_SECONDS:
+                continue
+            try:
+                if source is None:
+                    source = await asyncio.to_thread(open_registry)
+                await self._adopt(source)
+            except LifelongError:
+                continue  # the registry is down or holds no whole version: keep what is served
+
+    async def _adopt(self, source: ChampionSource) -> None:
+        found = await asyncio.to_thread(source.champion)
+        if found is None:
+            self._settle()
+            return
+        version, generation = found
+        if generation > self._champion.generation:
+            artifact = await asyncio.to_thread(source.read, version)
+            await self.announce(generation, artifact.files())
+
+
+def _notified(event: asyncio.Event) -> asyncio.Event:
+    """Wakes all who wait for the event and returns the one that the next will wait for."""
+    event.set()
+    return asyncio.Event()
+
+
+async def _wait(event: asyncio.Event) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), POLL_SECONDS)
+    except TimeoutError:
+        return

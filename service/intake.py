@@ -1,0 +1,176 @@
+"""The feedback route: every event is checked on its own, joined, and on disk before the answer says so."""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from contracts.errors import InvalidEvent, LifelongError
+from contracts.events import FeedbackEvent, decode_event, encode_event, explain
+from contracts.inputs import InstanceDecoder
+from contracts.labels import LabelSpec
+from feedback.log import Appended
+from service.errors import Answer, Rejection, RequestFault, problem
+from service.limits import Receive, Scope, read_body
+from service.predict import request_of
+
+SHOWN_REJECTIONS = 20
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+class Log(Protocol):
+    """Where accepted events become durable."""
+
+    def append(self, events: Sequence[tuple[str, bytes]]) -> Appended:
+        """Stores a batch in one transaction; raises `FeedbackUnavailable` when nothing of it was stored."""
+        ...
+
+
+class Recollection(Protocol):
+    """Where recent predictions are remembered by the request that they were made for."""
+
+    def find(self, prediction_ids: Sequence[str]) -> dict[str, bytes]:
+        """The bodies of the requests that are known; waits a moment for those just answered."""
+        ...
+
+
+class FeedbackRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a feedback request; its events are decoded one by one, so that one bad event spoils no other."""
+
+    events: list[msgspec.Raw]
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What became of the events; `position` is the highest place in the log that holds one of them."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[Rejection]
+    position: int
+
+
+class RememberedRequest(msgspec.Struct):
+    """A predict request as it was remembered, its instances undecoded."""
+
+    instances: list[msgspec.Raw]
+    task: str | None = None
+
+
+_REQUEST = msgspec.json.Decoder(FeedbackRequest)
+_REMEMBERED = msgspec.json.Decoder(RememberedRequest)
+
+
+class Intake:
+    """Turns the events of a request into durable, self-contained events of one model."""
+
+    def __init__(self, decoder: InstanceDecoder, labels: LabelSpec, log: Log, recollection: Recollection) -> None:
+        self._decode_instance = decoder
+        self._labels = labels
+        self._log = log
+        self._recollection = recollection
+
+    def accept(self, raws: Sequence[msgspec.Raw]) -> Receipt:
+        """Stores the good events of a request, in order, and says why the others were not.
+
+        Raises:
+            FeedbackUnavailable: nothing was stored.
+        """
+        rejected: list[Rejection] = []
+        decoded = _sift(enumerate(raws), decode_event, rejected)
+        found = self._recall([event for _, event in decoded])
+        events = _sift(decoded, lambda event: self._complete(event, found), rejected)
+        bodies = [(event.event_id or "", encode_event(event)) for _, event in events]
+        appended = self._log.append(bodies) if bodies else Appended(0, [], [], [])
+        for place in appended.conflicts:
+            detail = "another event with this event_id but other content is stored already"
+            rejected.append(Rejection(events[place][0], "id_conflict", detail))
+        rejected.sort(key=lambda rejection: rejection.index)
+        return Receipt(len(appended.accepted), len(appended.duplicates), rejected, appended.position)
+
+    def _recall(self, events: Iterable[FeedbackEvent]) -> dict[str, RememberedRequest]:
+        named = (request_of(event.prediction_id) for event in events if _needs_join(event) and event.prediction_id)
+        keys = sorted({request[0] for request in named if request is not None})
+        bodies = self._recollection.find(keys) if keys else {}
+        return {key: _REMEMBERED.decode(body) for key, body in bodies.items()}
+
+    def _complete(self, event: FeedbackEvent, found: Mapping[str, RememberedRequest]) -> FeedbackEvent:
+        """The event with an instance and an id of its own, checked against the model's labels and input."""
+        if not self._labels.allows(event.label_name):
+            raise InvalidEvent("unknown_label", "the label is not one of the configured labels")
+        if _needs_join(event):
+            event = self._join(event, found)
+        if event.instance is not msgspec.UNSET:
+            self._decode_instance(event.instance)
+        return event if event.event_id else msgspec.structs.replace(event, event_id=uuid.uuid4().hex)
+
+    def _join(self, event: FeedbackEvent, found: Mapping[str, RememberedRequest]) -> FeedbackEvent:
+        named = request_of(event.prediction_id or "")
+        request = found.get(named[0]) if named else None
+        if named is None or request is None or named[1] >= len(request.instances):
+            raise InvalidEvent("unknown_prediction", "no prediction of this id is remembered; send the instance itself")
+        task = request.task if event.task is None and self._labels.scenario == "task" else event.task
+        return msgspec.structs.replace(event, instance=request.instances[named[1]], task=task)
+
+
+class FeedbackRoute:
+    """Answers the feedback requests of one model: 202 once the accepted events are on disk."""
+
+    def __init__(self, intake: Intake, max_bytes: int, max_events: int) -> None:
+        self._intake = intake
+        self._max_bytes = max_bytes
+        self._max_events = max_events
+        # One thread: appends would wait for the log's one writer anyway, and predictions keep the other cores.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="feedback")
+
+    async def __call__(self, scope: Scope, receive: Receive) -> Answer:
+        """One request; nothing is stored when none of its events is good."""
+        body = await read_body(scope, receive, self._max_bytes)
+        receipt = await asyncio.get_running_loop().run_in_executor(self._thread, self._accept, body)
+        if receipt.accepted or receipt.duplicates:
+            return Answer(202, msgspec.json.encode(receipt))
+        return _refusal(receipt.rejected)
+
+    def close(self) -> None:
+        """Waits for the requests in the thread."""
+        self._thread.shutdown()
+
+    def _accept(self, body: bytes) -> Receipt:
+        try:
+            request = _REQUEST.decode(body)
+        except msgspec.ValidationError as error:
+            raise RequestFault("invalid_request", explain(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise RequestFault("malformed_json", "the body is not valid JSON") from None
+        if not request.events:
+            raise RequestFault("invalid_request", "$.events: at least one event is needed")
+        if len(request.events) > self._max_events:
+            raise RequestFault("too_many_events", f"a request may have at most {self._max_events} events")
+        return self._intake.accept(request.events)
+
+
+def _needs_join(event: FeedbackEvent) -> bool:
+    return event.instance is msgspec.UNSET
+
+
+def _sift(
+    events: Iterable[tuple[int, Given]], make: Callable[[Given], Made], rejected: list[Rejection]
+) -> list[tuple[int, Made]]:
+    """Applies a step to each event; those it refuses go to `rejected` under their index."""
+    kept: list[tuple[int, Made]] = []
+    for index, event in events:
+        try:
+            kept.append((index, make(event)))
+        except LifelongError as error:
+            rejected.append(Rejection(index, error.code, error.detail))
+    return kept
+
+
+def _refusal(rejected: Sequence[Rejection]) -> Answer:
+    codes = {rejection.error for rejection in rejected}
+    code = "id_conflict" if codes == {"id_conflict"} else "no_valid_event"
+    fault = RequestFault(code, f"none of the {len(rejected)} events could be accepted; nothing was stored")
+    return problem(fault, rejected[:SHOWN_REJECTIONS], max(0, len(rejected) - SHOWN_REJECTIONS))

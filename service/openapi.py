@@ -1,0 +1,116 @@
+"""What the OpenAPI document says about bodies and answers that no framework reads: those of the raw routes."""
+
+from typing import Any
+
+LABEL = {"oneOf": [{"type": "string", "minLength": 1, "maxLength": 200}, {"type": "integer"}]}
+TASK = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"}
+IDENTIFIER = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"}
+
+REJECTION = {
+    "type": "object",
+    "required": ["index", "error", "detail"],
+    "properties": {"index": {"type": "integer"}, "error": {"type": "string"}, "detail": {"type": "string"}},
+}
+PROBLEM = {
+    "type": "object",
+    "required": ["title", "status", "error", "detail"],
+    "properties": {
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "error": {"type": "string", "description": "a stable code"},
+        "detail": {"type": "string"},
+        "rejected": {"type": "array", "items": REJECTION},
+        "more": {"type": "integer"},
+    },
+}
+PREDICT = {
+    "type": "object",
+    "required": ["instances"],
+    "additionalProperties": False,
+    "properties": {
+        "instances": {
+            "type": "array",
+            "minItems": 1,
+            "description": "each a nested list of numbers of the configured shape, a string, or an object of columns",
+            "items": {},
+        },
+        "task": {**TASK, "description": "needed in the task scenario only"},
+        "scores": {"type": "boolean", "default": False},
+    },
+}
+PREDICTIONS = {
+    "type": "object",
+    "required": ["model", "version", "predictions"],
+    "properties": {
+        "model": {"type": "string"},
+        "version": {"type": "integer"},
+        "predictions": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["prediction_id", "label", "probability"],
+                "properties": {
+                    "prediction_id": IDENTIFIER,
+                    "label": {"type": "string"},
+                    "probability": {"type": "number", "minimum": 0, "maximum": 1},
+                    "scores": {"type": "object", "additionalProperties": {"type": "number"}},
+                },
+            },
+        },
+    },
+}
+FEEDBACK = {
+    "type": "object",
+    "required": ["events"],
+    "additionalProperties": False,
+    "properties": {
+        "events": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["label"],
+                "additionalProperties": False,
+                "anyOf": [{"required": ["prediction_id"]}, {"required": ["instance"]}],
+                "properties": {
+                    "label": LABEL,
+                    "event_id": {**IDENTIFIER, "description": "repeating an event under its id never trains it twice"},
+                    "prediction_id": IDENTIFIER,
+                    "instance": {},
+                    "task": TASK,
+                    "subject": {"type": "string", "minLength": 1, "maxLength": 200},
+                    "time": {"type": "string", "format": "date-time"},
+                },
+            },
+        }
+    },
+}
+RECEIPT = {
+    "type": "object",
+    "required": ["accepted", "duplicates", "rejected", "position"],
+    "properties": {
+        "accepted": {"type": "integer"},
+        "duplicates": {"type": "integer"},
+        "rejected": {"type": "array", "items": REJECTION},
+        "position": {"type": "integer"},
+    },
+}
+ROLLBACK = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"version": {"type": "integer", "minimum": 1}},
+}
+
+
+def body(schema: dict[str, Any], is_required: bool = True) -> dict[str, Any]:
+    """The part of an operation that describes its JSON body."""
+    return {"requestBody": {"required": is_required, "content": {"application/json": {"schema": schema}}}}
+
+
+def answers(status: int, description: str, schema: dict[str, Any], *problems: int) -> dict[int | str, dict[str, Any]]:
+    """The answers of an operation: one success, and problem documents under the given statuses."""
+    refused = {"content": {"application/problem+json": {"schema": PROBLEM}}, "description": "refused"}
+    return {
+        status: {"description": description, "content": {"application/json": {"schema": schema}}},
+        **dict.fromkeys(problems, refused),
+    }

@@ -1,0 +1,178 @@
+"""The predict route: bytes to rows to labels to bytes, with nothing on the way that is not needed."""
+
+import asyncio
+import itertools
+import json
+import secrets
+import types
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import InvalidInstance
+from contracts.events import TaskName, explain
+from contracts.inputs import InputSpec, describe
+from service.champion import Champion, Serving
+from service.counts import Counts
+from service.errors import Answer, RequestFault
+from service.limits import Receive, Scope, read_body
+
+INLINE_BYTES = 64 << 10
+"""Larger bodies are worked on in a thread, so that one big batch does not hold up the small requests behind it."""
+FIELDS = ("instances", "task", "scores")
+
+
+class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One answer; `probability` in 0…1 is the answered label's own."""
+
+    prediction_id: str
+    label: str
+    probability: float
+    scores: dict[str, float] | None = None
+
+
+class Predictions(msgspec.Struct, frozen=True):
+    """The answers to one request, in the order of its instances."""
+
+    model: str
+    version: int
+    predictions: list[Prediction]
+
+
+class Recorder(Protocol):
+    """Remembers what was predicted on, so that feedback may name a prediction."""
+
+    def record(self, prediction_id: str, version: int, instance: bytes) -> None:
+        """Never waits and never raises."""
+        ...
+
+
+class RequestDecoder:
+    """Reads predict requests of one input specification in a single typed pass."""
+
+    def __init__(self, spec: InputSpec, max_instances: int) -> None:
+        self._spec = spec
+        self._max_instances = max_instances
+        fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
+            ("instances", types.GenericAlias(list, (spec.instance_type,))),
+            ("task", TaskName | None, None),
+            ("scores", bool, False),
+        ]
+        request: Any = msgspec.defstruct("PredictRequest", fields, forbid_unknown_fields=True)
+        self._decoder = msgspec.json.Decoder(request)
+
+    def __call__(self, body: bytes) -> tuple[NDArray[Any], str | None, bool]:
+        """The rows `(n, *row_shape)`, the task and whether scores are wanted.
+
+        Raises:
+            RequestFault: `malformed_json`, `invalid_request`, `duplicate_key` or `too_many_instances`.
+            InvalidInstance: `wrong_type`, `wrong_shape` or `out_of_range`.
+        """
+        try:
+            request = self._decoder.decode(body)
+        except msgspec.ValidationError as error:
+            raise self._fault(error) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise RequestFault("malformed_json", "the body is not valid JSON") from None
+        if body.count(b'"') > 2:
+            check_keys(body)
+        n_instances = len(request.instances)
+        if n_instances == 0:
+            raise RequestFault("invalid_request", "$.instances: at least one instance is needed")
+        if n_instances > self._max_instances:
+            raise RequestFault("too_many_instances", f"a request may have at most {self._max_instances} instances")
+        return self._spec.encode(request.instances), request.task, request.scores
+
+    def _fault(self, error: msgspec.ValidationError) -> RequestFault | InvalidInstance:
+        text = explain(error)
+        if text.startswith("$.instances["):
+            place = text.partition("]")[0] + "]"
+            return InvalidInstance("wrong_type", f"{place}: an instance must be {describe(self._spec)}")
+        return RequestFault("invalid_request", text)
+
+
+class PredictRoute:
+    """Answers the predict requests of one model with its champion."""
+
+    def __init__(
+        self,
+        model: str,
+        decoder: RequestDecoder,
+        champion: Champion,
+        recorder: Recorder,
+        counts: Counts,
+        max_bytes: int,
+    ) -> None:
+        self._model = model
+        self._decode = decoder
+        self._champion = champion
+        self._recorder = recorder
+        self._counts = counts
+        self._max_bytes = max_bytes
+        self._prefix = secrets.token_hex(6)
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive) -> Answer:
+        """One request; its answers name the version that gave them, all the same one."""
+        body = await read_body(scope, receive, self._max_bytes)
+        serving = self._serving()
+        key = f"{self._prefix}-{next(self._numbers)}"
+        if len(body) <= INLINE_BYTES:
+            predictions = self._predict(body, serving, key)
+        else:
+            predictions = await asyncio.to_thread(self._predict, body, serving, key)
+        self._recorder.record(key, serving.version, body)
+        self._counts.predicted(serving.version, len(predictions))
+        return Answer(200, msgspec.json.encode(Predictions(self._model, serving.version, predictions)))
+
+    def _serving(self) -> Serving:
+        serving = self._champion.serving
+        if serving is not None:
+            return serving
+        if not self._champion.settled.is_set():
+            raise RequestFault("starting", "this replica does not know its champion yet")
+        raise RequestFault("untrained", "no version has been promoted yet: send feedback first")
+
+    def _predict(self, body: bytes, serving: Serving, key: str) -> list[Prediction]:
+        rows, task, is_scored = self._decode(body)
+        labels, probabilities, scores = serving.predictor.predict(rows, task)
+        ids = (prediction_id(key, index) for index in range(len(labels)))
+        if not is_scored:
+            return list(map(Prediction, ids, labels, probabilities.tolist()))
+        return list(map(Prediction, ids, labels, probabilities.tolist(), _named(scores, serving, task)))
+
+
+def prediction_id(key: str, index: int) -> str:
+    """Names one answer: its request, under which the instances are remembered, and its place in it."""
+    return f"{key}.{index}"
+
+
+def request_of(identifier: str) -> tuple[str, int] | None:
+    """The request and the place that a prediction id names; None if it cannot be one of ours."""
+    key, dot, index = identifier.rpartition(".")
+    if not dot or not index.isascii() or not index.isdigit() or len(index) > 9:
+        return None
+    return key, int(index)
+
+
+def check_keys(body: bytes) -> None:
+    """Refuses a key that occurs twice, of which JSON readers silently drop one.
+
+    Raises:
+        RequestFault: `duplicate_key`.
+    """
+    if all(body.count(b'"%s"' % field.encode()) <= 1 for field in FIELDS) and b"\\u" not in body:
+        return
+    json.loads(body, object_pairs_hook=_without_duplicates)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise RequestFault("duplicate_key", "the body names one key twice")
+
+
+def _named(scores: NDArray[np.floating[Any]], serving: Serving, task: str | None) -> list[dict[str, float]]:
+    shown = [(index, column.label) for index, column in enumerate(serving.columns) if column.task in (None, task)]
+    return [{label: row[index] for index, label in shown} for row in scores.tolist()]

@@ -1,0 +1,248 @@
+"""Every route but the fast ones: status, matrix, versions, task close, rollback, news, metrics, health, pages."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.responses import Response
+
+from contracts.events import TASK_PATTERN, explain
+from service import openapi
+from service.errors import PartUnavailable, RequestFault
+from service.faults import handle_faults
+from service.hosting import Host
+from service.limits import read_body
+from service.pages import add_pages
+from service.settings import ServingSettings
+from service.stream import Streams
+from service.telemetry import Exposition
+
+SETTLE_SECONDS = 10.0
+"""How long a replica that starts waits for its champion before it takes requests, which it then answers with 503."""
+MAX_SMALL_BODY_BYTES = 64 << 10
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+DOCUMENT: dict[str, Any] = {"type": "object"}
+
+
+class RollbackRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a rollback; without a version, the one before the champion."""
+
+    version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class TrainerRefusal(msgspec.Struct):
+    """How the trainer says no."""
+
+    error: str | None = None
+    detail: str = ""
+
+
+_ROLLBACK = msgspec.json.Decoder(RollbackRequest)
+_TASK = re.compile(TASK_PATTERN)
+
+
+class Routes:
+    """The handlers of one replica's framework routes, over the models it hosts."""
+
+    def __init__(self, hosts: Mapping[str, Host], settings: ServingSettings) -> None:
+        self._hosts = hosts
+        self._streams = Streams(settings.max_streams)
+
+    def host(self, model: str) -> Host:
+        """The named model.
+
+        Raises:
+            RequestFault: `unknown_model`.
+        """
+        host = self._hosts.get(model)
+        if host is None:
+            raise RequestFault("unknown_model", "no model of this name is served here")
+        return host
+
+    async def models(self) -> Response:
+        """The status of every model."""
+        statuses = await asyncio.gather(*(host.hub.status() for host in self._hosts.values()))
+        return _json(msgspec.json.encode({"models": [msgspec.Raw(status) for status in statuses]}))
+
+    async def metrics(self) -> Response:
+        """All series in Prometheus's text format; a model whose hub is away is left out."""
+        answers = await asyncio.gather(*(host.hub.metrics() for host in self._hosts.values()), return_exceptions=True)
+        faults = [answer for answer in answers if isinstance(answer, BaseException)]
+        for fault in faults:
+            if not isinstance(fault, PartUnavailable) or len(faults) == len(answers):
+                raise fault
+        families = [answer for answer in answers if not isinstance(answer, BaseException)]
+        return Response(Exposition(families).text(), media_type=METRICS_TYPE)
+
+    async def ready(self) -> Response:
+        """Ready once every model's champion is loaded, or known not to exist yet."""
+        waiting = [name for name, host in self._hosts.items() if not host.champion.settled.is_set()]
+        if waiting:
+            raise RequestFault("starting", f"{len(waiting)} models do not know their champion yet")
+        return _json(b'{"ready":true}')
+
+    async def stream(self, model: str, request: Request) -> Response:
+        """Server-sent events; a client that reconnects goes on after the last one it had."""
+        return self._streams.open(self.host(model).hub, request.headers.get("last-event-id"))
+
+
+def build(hosts: Mapping[str, Host], settings: ServingSettings) -> FastAPI:
+    """The framework application; its lifespan runs the champions' followers."""
+    app = FastAPI(
+        title="lifelong",
+        description="A model service that learns from its users and does not forget.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan(hosts),
+    )
+    routes = Routes(hosts, settings)
+    app.get("/v1/models", responses=openapi.answers(200, "all models", DOCUMENT, 503))(routes.models)
+    app.get("/v1/models/{model}/stream", responses=_event_stream())(routes.stream)
+    app.get("/metrics", response_class=Response)(routes.metrics)
+    app.get("/v2/health/ready", responses=openapi.answers(200, "ready", DOCUMENT, 503))(routes.ready)
+    app.get("/v2/health/live", responses=openapi.answers(200, "live", DOCUMENT))(_live)
+    _add_reading(app, routes)
+    _add_raw(app, routes)
+    _add_operating(app, routes)
+    add_pages(app)
+    handle_faults(app)
+    return app
+
+
+def _add_reading(app: FastAPI, routes: Routes) -> None:
+    hosted = Annotated[Host, Depends(routes.host)]
+    ok = openapi.answers(200, "the document", DOCUMENT, 404, 503)
+
+    @app.get("/v1/models/{model}", responses=ok)
+    async def status(host: hosted) -> Response:
+        """Champion version, positions processed and served, labels, tasks, averages, ledger."""
+        return _json(await host.hub.status())
+
+    @app.get("/v1/models/{model}/matrix", responses=ok)
+    async def matrix(host: hosted) -> Response:
+        """The accuracy matrix R, its baseline and averages."""
+        return _json(await host.hub.matrix())
+
+    @app.get("/v1/models/{model}/versions", responses=ok)
+    async def versions(
+        host: hosted,
+        max_results: Annotated[int, Query(ge=1, le=1000)] = 100,
+        page_token: Annotated[int | None, Query(ge=1)] = None,
+    ) -> Response:
+        """All versions, newest first, with lineage, probe results and decision."""
+        return _json(await host.hub.versions(max_results, page_token))
+
+    @app.get("/v1/models/{model}/versions/{version}", responses=ok)
+    async def version(host: hosted, version: str) -> Response:
+        """One version."""
+        number = int(version) if version.isascii() and version.isdigit() and len(version) < 12 else 0
+        document = await host.hub.version(number)
+        if document is None:
+            raise RequestFault("unknown_version", "the model has no version of this number")
+        return _json(document)
+
+
+def _add_raw(app: FastAPI, routes: Routes) -> None:
+    """Describes the fast routes; requests get here only when they name a model that is not served."""
+    refusals = (400, 404, 409, 413, 415, 422, 429, 503)
+    hosted = [Depends(routes.host)]
+
+    @app.post(
+        "/v1/models/{model}/predict",
+        dependencies=hosted,
+        openapi_extra=openapi.body(openapi.PREDICT),
+        responses=openapi.answers(200, "one prediction an instance", openapi.PREDICTIONS, *refusals),
+    )
+    async def predict() -> Response:
+        """Labels with their probabilities, the ids to send feedback under, and the version that answered."""
+        raise _unreached()
+
+    @app.post(
+        "/v1/models/{model}/feedback",
+        status_code=202,
+        dependencies=hosted,
+        openapi_extra=openapi.body(openapi.FEEDBACK),
+        responses=openapi.answers(202, "accepted events are on disk", openapi.RECEIPT, *refusals),
+    )
+    async def feedback() -> Response:
+        """Labelled events, each with its own instance or the id of a prediction."""
+        raise _unreached()
+
+
+def _add_operating(app: FastAPI, routes: Routes) -> None:
+    hosted = Annotated[Host, Depends(routes.host)]
+    ok = openapi.answers(200, "done", DOCUMENT, 404, 409, 413, 415, 422, 503)
+
+    @app.post("/v1/models/{model}/tasks/{task}/close", responses=ok)
+    async def close(host: hosted, task: str) -> Response:
+        """Ends a task; answers once it is learned, consolidated and measured."""
+        if not _TASK.match(task):
+            raise RequestFault("unknown_task", "the model has no task of this name")
+        return _relayed(await host.trainer.close_task(task))
+
+    @app.post(
+        "/v1/models/{model}/rollback", openapi_extra=openapi.body(openapi.ROLLBACK, is_required=False), responses=ok
+    )
+    async def rollback(host: hosted, request: Request) -> Response:
+        """Serves an earlier version again and goes on learning from there."""
+        return _relayed(await host.trainer.rollback(await _wanted_version(request)))
+
+
+async def _wanted_version(request: Request) -> int | None:
+    body = await read_body(request.scope, request.receive, MAX_SMALL_BODY_BYTES)
+    if not body:
+        return None
+    try:
+        return _ROLLBACK.decode(body).version
+    except msgspec.ValidationError as error:
+        raise RequestFault("invalid_request", explain(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise RequestFault("malformed_json", "the body is not valid JSON") from None
+
+
+def _relayed(answer: bytes) -> Response:
+    """The trainer's document, or its refusal as a problem."""
+    refusal = msgspec.json.decode(answer, type=TrainerRefusal)
+    if refusal.error is not None:
+        raise RequestFault(refusal.error, refusal.detail)
+    return _json(answer)
+
+
+async def _live() -> Response:
+    """Live as long as it answers."""
+    return _json(b'{"live":true}')
+
+
+def _unreached() -> RequestFault:
+    return RequestFault("unknown_route", "the path is answered before it gets here")
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
+
+
+def _event_stream() -> dict[int | str, dict[str, Any]]:
+    return {200: {"description": "server-sent events", "content": {"text/event-stream": {}}}}
+
+
+def _lifespan(hosts: Mapping[str, Host]) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(host.champion.follow()) for host in hosts.values()]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await asyncio.gather(*(host.champion.settled.wait() for host in hosts.values()))
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for host in hosts.values():
+            await host.champion.leave()
+            host.close()
+
+    return lifespan

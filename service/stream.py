@@ -1,0 +1,66 @@
+"""Server-sent events: what a model does, as it happens."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+from fastapi.responses import StreamingResponse
+
+from contracts.status import News
+from service.errors import PartUnavailable, RequestFault
+from service.parts import AskedHub
+
+STREAM_SECONDS = 300.0
+"""A stream ends after this long, and the browser opens the next: otherwise it would hold up a replica that stops."""
+RETRY_SECONDS = 0.5
+HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+class Streams:
+    """The open streams of one replica, at most `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open = 0
+
+    def open(self, hub: AskedHub, last_event_id: str | None) -> StreamingResponse:
+        """A new stream, from the event after `last_event_id` on, or from now.
+
+        Raises:
+            RequestFault: `too_many_streams`.
+        """
+        if self._open >= self._limit:
+            raise RequestFault("too_many_streams", f"a replica holds at most {self._limit} streams")
+        digits = last_event_id or ""
+        since = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 16 else None
+        return StreamingResponse(self._lines(hub, since), headers=HEADERS, media_type="text/event-stream")
+
+    async def _lines(self, hub: AskedHub, since: int | None) -> AsyncIterator[bytes]:
+        self._open += 1
+        try:
+            yield b"retry: 1000\n\n"
+            async with asyncio.timeout(STREAM_SECONDS):
+                while True:
+                    since, lines = await _next(hub, since)
+                    yield lines
+        except TimeoutError:
+            return
+        finally:
+            self._open -= 1
+
+
+async def _next(hub: AskedHub, since: int | None) -> tuple[int | None, bytes]:
+    """The lines of the next news and their number; a comment keeps the connection open when there is none."""
+    try:
+        last, items = await hub.news(since)
+    except PartUnavailable:
+        await asyncio.sleep(RETRY_SECONDS)
+        return since, b": the hub is away\n\n"
+    first = last - len(items) + 1
+    lines = [_line(number, item) for number, item in enumerate(items, first)]
+    return last, b"".join(lines) or b": nothing new\n\n"
+
+
+def _line(number: int, item: bytes) -> bytes:
+    news = msgspec.json.decode(item, type=News)
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (number, news.event.encode(), item)
