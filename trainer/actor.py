@@ -13,10 +13,10 @@ import ray
 
 from contracts.errors import LifelongError
 from contracts.status import NAMESPACE, News, TrainerStatus, VersionRecord, hub_name
-from trainer.assembly import TrainerConfiguration, assemble
+from trainer.assembly import TrainerConfiguration, assemble, mirror
 
 WAIT_SECONDS = 0.02
-COMMAND_SECONDS = 60.0
+COMMAND_SECONDS = 600.0
 EXIT_CODE = 70
 Command = tuple[Callable[[], dict[str, Any]], "Future[dict[str, Any]]"]
 
@@ -65,7 +65,8 @@ class TrainerActor:
         config = TrainerConfiguration.model_validate_json(configuration)
         self._commands: SimpleQueue[Command] = SimpleQueue()
         self._is_stopping = False
-        self._trainer = assemble(config, HubLink(config.model))
+        self._mirror = mirror(config)
+        self._trainer = assemble(config, HubLink(config.model), self._mirror.wake)
         self._thread = threading.Thread(target=self._run, name="trainer", daemon=True)
         self._thread.start()
 
@@ -101,9 +102,11 @@ class TrainerActor:
     def _run(self) -> None:
         try:
             self._trainer.begin()
+            self._mirror.start()
             while not self._is_stopping:
                 self._obey()
                 self._trainer.advance(WAIT_SECONDS)
+            self._mirror.stop()
             self._trainer.end()
         finally:
             if not self._is_stopping:

@@ -1,11 +1,11 @@
 """Puts one model's trainer together from its configuration."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from registry.store import Registry
 
 from contracts.inputs import InputSpec, Specification
 from contracts.labels import Column, LabelSpec
@@ -18,6 +18,7 @@ from feedback.sqlite import SqliteLog
 from networks.build import build
 from networks.flat import Network
 from networks.settings import NetworkSpec
+from registry.store import Registry
 from trainer.course import Course
 from trainer.evaluation import ProbeSets
 from trainer.examiner import Examiner
@@ -79,8 +80,8 @@ class TrainerConfiguration(Specification):
         return Learner(self.network_with(columns, None), strategy, self.learner, self.labels.scenario)
 
 
-def assemble(config: TrainerConfiguration, service: Service) -> Trainer:
-    """One model's trainer, ready to begin.
+def assemble(config: TrainerConfiguration, service: Service, on_version: Callable[[], None]) -> Trainer:
+    """One model's trainer, ready to begin; it calls `on_version` when versions or aliases have changed.
 
     Raises:
         ForeignState: the state directory was written for another model.
@@ -99,8 +100,14 @@ def assemble(config: TrainerConfiguration, service: Service) -> Trainer:
     ingest = Ingest(_reader(config), _intake(config, stores), stores, config.learner, config.tasks)
     sources = Sources(stores, ingest, course, examiner, matrix, promoter)
     reporter = Reporter(config.model, sources, service, publisher.announce)
-    mirror = Mirror(lambda: _registry(config), directory / "state.db", config.fingerprint, directory / "versions")
-    return Trainer(stores, ingest, course, promoter, reporter, mirror)
+    return Trainer(stores, ingest, course, promoter, reporter, on_version)
+
+
+def mirror(config: TrainerConfiguration) -> Mirror:
+    """What tells the registry of the trainer's versions."""
+    directory = config.directory / "trainer"
+    registry = partial(Registry, config.model, config.registry_uri, config.directory)
+    return Mirror(registry, directory / "state.db", config.fingerprint, directory / "versions")
 
 
 def _reader(config: TrainerConfiguration) -> FeedbackReader:
@@ -113,10 +120,6 @@ def _intake(config: TrainerConfiguration, stores: Stores) -> Intake:
     settings = config.predictions
     predictions = PredictionLog(config.directory / "predictions.db", settings.max_age_seconds, settings.max_bytes)
     return Intake(config.input, config.labels, stores.examples, predictions, config.probes.fraction)
-
-
-def _registry(config: TrainerConfiguration) -> Registry:
-    return Registry(config.model, config.registry_uri, config.directory)
 
 
 def _provenance(config: TrainerConfiguration) -> Provenance:

@@ -1,4 +1,4 @@
-"""`state.db`: all that the trainer must not lose, in one SQLite file, so changes can be one transaction (invariant 3)."""
+"""`state.db`: all that the trainer must not lose, in one SQLite file: changes can be one transaction (invariant 3)."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -26,7 +26,8 @@ CREATE TABLE checkpoints (step INTEGER PRIMARY KEY, sha256 TEXT NOT NULL);
 CREATE TABLE matrix (step INTEGER, after TEXT, task TEXT, accuracy REAL, PRIMARY KEY (step, task)) WITHOUT ROWID;
 CREATE TABLE baselines (task TEXT PRIMARY KEY, accuracy REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE versions (
-    version INTEGER PRIMARY KEY, step INTEGER NOT NULL, lineage BLOB NOT NULL, probes BLOB NOT NULL,
+    version INTEGER PRIMARY KEY, step INTEGER NOT NULL,
+    lineage BLOB NOT NULL, probes BLOB NOT NULL, matrix BLOB NOT NULL,
     mirrored INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE serving (
     generation INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL, promoted_at REAL NOT NULL);

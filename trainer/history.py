@@ -19,6 +19,7 @@ class StoredVersion(NamedTuple):
     step: int
     lineage: Lineage
     probes: ProbeReport
+    matrix: Matrix
 
 
 class Aliases(NamedTuple):
@@ -38,13 +39,10 @@ class History:
 
     def add_version(self, version: StoredVersion) -> None:
         """Stores a version that has been measured and decided on."""
-        values = (
-            version.version,
-            version.step,
-            msgspec.json.encode(version.lineage),
-            msgspec.json.encode(version.probes),
-        )
-        self._database.execute("INSERT INTO versions (version, step, lineage, probes) VALUES (?, ?, ?, ?)", values)
+        documents = (version.lineage, version.probes, version.matrix)
+        values = (version.version, version.step, *(msgspec.json.encode(document) for document in documents))
+        query = "INSERT INTO versions (version, step, lineage, probes, matrix) VALUES (?, ?, ?, ?, ?)"
+        self._database.execute(query, values)
 
     def version(self, number: int) -> StoredVersion:
         """One version.
@@ -76,9 +74,7 @@ class History:
 
     def aliases(self) -> Aliases:
         """The present aliases; the challenger is the newest version when the gate refused it."""
-        rows = self._database.rows(
-            "SELECT generation, version FROM serving ORDER BY generation DESC LIMIT 2"
-        )
+        rows = self._database.rows("SELECT generation, version FROM serving ORDER BY generation DESC LIMIT 2")
         champion = rows[0][1] if rows else 0
         newest = self.next_version() - 1
         refused = newest > champion and self.version(newest).probes.decision.verdict != "promote"
@@ -155,13 +151,14 @@ class History:
         return cells[0][0], {task: accuracy for _, task, accuracy in cells}
 
     def _versions(self, where: str, values: tuple[int, ...]) -> list[StoredVersion]:
-        rows = self._database.rows(f"SELECT version, step, lineage, probes FROM versions {where}", values)
+        rows = self._database.rows(f"SELECT version, step, lineage, probes, matrix FROM versions {where}", values)
         return [
             StoredVersion(
                 number,
                 step,
                 msgspec.json.decode(lineage, type=Lineage),
                 msgspec.json.decode(probes, type=ProbeReport),
+                msgspec.json.decode(matrix, type=Matrix),
             )
-            for number, step, lineage, probes in rows
+            for number, step, lineage, probes, matrix in rows
         ]

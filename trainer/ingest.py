@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from contracts.status import Ledger
 from feedback.log import Cursor, FeedbackReader, Record
+from trainer.errors import ForeignState
 from trainer.examples import StoredExample
 from trainer.intake import Intake, Sorted
 from trainer.policies import TaskSettings
@@ -33,10 +34,12 @@ class Ingest:
         self.book: TaskBook = database.get("tasks", TaskBook, TaskBook())
         self.progress: Progress = database.get("progress", Progress, Progress())
         self._cursor: Cursor = database.get("cursor", Cursor, {})
+        self._identity: str = database.get("log", str, "")
 
     def take(self, wait_seconds: float) -> tuple[list[StoredExample], list[Step]]:
         """Waits for events; returns the examples among them and the steps to apply now, all of it recorded."""
         records = self._reader.read(self._cursor, ROUND_EVENTS, wait_seconds)
+        self._require_same_log()
         result = self._intake.sort(records, self.book)
         for record, letter in result.dead:
             self._reader.dead_letter(record, letter.code, letter.detail)
@@ -64,8 +67,9 @@ class Ingest:
 
     def lag(self) -> int:
         """Events in the log that have not been read yet."""
+        first = self._reader.first_offset
         end = self._reader.end()
-        return sum(max(0, offset - self._cursor.get(partition, 0)) for partition, offset in end.items())
+        return sum(max(0, offset - self._cursor.get(partition, first)) for partition, offset in end.items())
 
     def ledger(self) -> Ledger:
         """Where every event is."""
@@ -75,6 +79,15 @@ class Ingest:
         """Tells the log how far it has been accounted for."""
         if self._cursor:
             self._reader.commit(self._cursor)
+
+    def _require_same_log(self) -> None:
+        """Refuses to read on in a log that took the place of the one that the cursor belongs to."""
+        identity = self._reader.identity
+        if identity and identity != self._identity:
+            if self._identity:
+                raise ForeignState("other_log", "the feedback log was replaced by another; its cursor is void")
+            self._identity = identity
+            self._stores.database.put("log", identity)
 
     def close(self) -> None:
         """Releases the log."""

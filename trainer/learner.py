@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from contracts.labels import Scenario
 from networks.flat import Network
-from trainer.batch import Batch
+from trainer.batch import Batch, concatenate
 from trainer.optimiser import Adam, GradientDescent, Optimiser
 from trainer.settings import LearnerSettings
 from trainer.strategy import Fetch, Strategy
@@ -42,10 +42,10 @@ class Learner:
         self.strategy.before_task(self.network, task)
 
     def train(self, batch: Batch, recent: Batch, steps: int, seed: int) -> TrainingResult:
-        """Learns a round: each new row once, in order, then `recent` rows until `steps` steps are taken.
+        """Learns a round: each new row once, in order, then samples of them until `steps` steps are taken.
 
-        A round always takes as many steps as its one pass needs. A step whose loss or gradient is not finite changes
-        nothing and is counted. Seeds torch's global generator.
+        Few new rows are mixed with `recent` ones in the samples. A round takes at least the steps of its one pass. A
+        step whose loss or gradient is not finite changes nothing and is counted. Seeds torch's global generator.
         """
         torch.manual_seed(seed)
         started = time.perf_counter()
@@ -106,13 +106,13 @@ class Learner:
         self.strategy.load_state_dict(parts["strategy"], examples)
 
     def _pieces(self, batch: Batch, recent: Batch, steps: int) -> Iterator[Batch]:
-        """The new rows in equal pieces, then samples of the recent ones."""
+        """The new rows in equal pieces, then samples of them, filled up with recent rows where they are few."""
         passes = math.ceil(len(batch) / self._settings.batch_size)
         for piece in torch.arange(len(batch)).tensor_split(passes) if passes else ():
             yield batch.select(slice(int(piece[0]), int(piece[-1]) + 1))
-        for _ in range(steps - passes if len(recent) else 0):
-            order = torch.randperm(len(recent))[: self._settings.recent_rows]
-            yield recent.select(order.to(recent.ids.device))
+        for _ in range(steps - passes):
+            own = _sample(batch, self._settings.extra_rows)
+            yield concatenate([own, _sample(recent, self._settings.extra_rows - len(own))])
 
     def _limit_gradient(self) -> bool:
         """Scales the gradient down to `clip_norm`; false if it is not finite."""
@@ -123,3 +123,8 @@ class Learner:
         if norm > self._settings.clip_norm:
             gradient.mul_(self._settings.clip_norm / norm)
         return True
+
+
+def _sample(batch: Batch, rows: int) -> Batch:
+    """At most `rows` rows, without replacement."""
+    return batch.select(torch.randperm(len(batch))[:rows].to(batch.ids.device))

@@ -1,12 +1,13 @@
 """event → example → task → learner → R matrix → decision → alias: the trainer's one line of work, in order."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
+from networks.flat import Network
 from trainer.course import Course
 from trainer.examples import StoredExample
 from trainer.ingest import Ingest
-from trainer.mirror import Mirror
 from trainer.promoter import Promoter
 from trainer.record import Step
 from trainer.reporter import Reporter
@@ -23,26 +24,29 @@ class Trainer:
         course: Course,
         promoter: Promoter,
         reporter: Reporter,
-        mirror: Mirror,
+        on_version: Callable[[], None],
     ) -> None:
         self._stores = stores
         self._ingest = ingest
         self._course = course
         self._promoter = promoter
         self._reporter = reporter
-        self._mirror = mirror
+        self._on_version = on_version
+
+    @property
+    def network(self) -> Network:
+        """The network being trained, as of the last applied step."""
+        return self._course.network
 
     def begin(self) -> None:
         """Resumes where an earlier run stopped, weights and all, and makes its champion known."""
         self._course.move_to(self._stores.record.tip)
         self._promoter.begin(self._ingest.progress.through)
         self._reporter.remember()
-        self._mirror.start()
 
     def end(self) -> None:
         """Saves a checkpoint, so that the next start has nothing to train again, and releases everything."""
         self._course.checkpoint(force=True)
-        self._mirror.stop()
         self._ingest.close()
         self._stores.database.close()
 
@@ -83,6 +87,7 @@ class Trainer:
         """
         self._promoter.serve_again(version)
         self._move_learner_to_champion()
+        self._on_version()
         champion = self._stores.history.aliases().champion
         self._reporter.narrate("rollback", {"version": champion})
         self._reporter.report(at_once=True)
@@ -101,7 +106,7 @@ class Trainer:
         outcome = self._promoter.consider(self._ingest.progress.through)
         self._reporter.note_outcome(outcome)
         if outcome.version is not None:
-            self._mirror.wake()
+            self._on_version()
         if outcome.decision.verdict == "refuse" and self._promoter.returns_after_refusal:
             self._move_learner_to_champion()
 

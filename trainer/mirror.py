@@ -5,15 +5,16 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from contracts.versions import FILES, Artifact
 from registry.errors import RegistryUnavailable
 from registry.store import Registry
-
-from contracts.versions import FILES, Artifact
 from trainer.database import Database
 from trainer.history import Aliases, History
 
 LOGGER = logging.getLogger(__name__)
 RETRY_SECONDS = 5.0
+PRUNE_VERSIONS = 10
+"""Versions beyond those kept that the registry may hold before it is pruned: pruning one by one is slow."""
 
 
 class Mirror:
@@ -62,9 +63,13 @@ class Mirror:
         for version in history.unmirrored():
             directory = self._versions / str(version.version)
             if directory.is_dir():
-                registry.register(Artifact.from_files({name: (directory / name).read_bytes() for name in FILES}))
+                files = {name: (directory / name).read_bytes() for name in FILES}
+                registry.register(Artifact.from_files(files), version.matrix)
             history.mark_mirrored(version.version)
         aliases = history.aliases()
         if aliases.champion and aliases != pointed:
             registry.point(aliases.champion, aliases.previous, aliases.challenger, aliases.generation)
+        kept = {int(path.name) for path in self._versions.iterdir()}
+        if len(registry.versions()) > len(kept) + PRUNE_VERSIONS:
+            registry.prune(kept)
         return aliases

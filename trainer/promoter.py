@@ -115,9 +115,11 @@ class Promoter:
     def _publish(self, answers: Answers, decision: Decision, processed: int, best: dict[str, Best]) -> int:
         network = self._course.network
         last = self._examples.next_sequence() - 1
-        candidate = Candidate(network, self._course.step, last, processed, report(answers, decision))
+        matrix = self._history.matrix(self._course.closings)
+        candidate = Candidate(network, self._course.step, last, processed, report(answers, decision), matrix)
         version = self._publisher.publish(candidate, best)
         if decision.verdict == "promote":
             self._examiner.enthrone(network.columns, network.weights(), answers)
             self.champion_step = self._course.step
+        self._publisher.prune(self._policy.keep_versions)
         return version

@@ -14,6 +14,8 @@ from trainer.tally import Tally, join, tally
 
 THIN_ALPHA = 0.2
 """p below which a loss on too few rows holds a version: three rows lost and none gained do, two do not."""
+TINY_P = 1e-6
+"""p below which sentences no longer say how small it is."""
 FEW_NEW_ROWS = 5
 """Rows of new labels below which none right does not yet show that they were not learned."""
 
@@ -32,8 +34,10 @@ class _Gate:
         self._tallies = [tally(task) for task in paired.tasks]
         kept = [t for t in self._tallies if t.rows]
         small = [t for t in kept if t.rows < policy.floor_rows and not t.is_current]
-        pooled = [join(small, "the small probe sets together")] if len(small) > 1 else []
-        self._tested = [t for t in kept + pooled if t.rows >= policy.min_rows]
+        pools = [join(small, "the pool of small probe sets")] if len(small) > 1 else []
+        self._sets = [t for t in kept if t.rows >= policy.min_rows]
+        self._pools = [t for t in pools if t.rows >= policy.min_rows]
+        self._tested = self._sets + self._pools
         self._thin = join([t for t in kept if t.rows < policy.min_rows], "what has few probe rows")
         self._gains = self._find_gains()
 
@@ -59,15 +63,24 @@ class _Gate:
         return float(self._policy.floor_drop * (1000 / rows) ** 0.5)
 
     def _violations(self) -> list[str]:
-        allowed = f"one version may cost a task {self._policy.max_drop:.1%}"
-        drops = [f"{_fall(t)}: {allowed}" for t in self._tested if self._drops_too_far(t)]
-        flips = [
-            f"{t.name}: {t.lost} of {t.rows} rows were right and become wrong, above {self._flips_allowed(t):.1%}"
-            for t in self._tested
-            if self._flips_too_much(t)
+        """One sentence for every set that breaks a limit; the pool is named only if no set of it is."""
+        found = [fault for t in self._sets if (fault := self._fault(t))]
+        named = {task.task for task, t in zip(self._paired.tasks, self._tallies, strict=True) if self._fault(t)}
+        found += [
+            self._overdraft(task) for task in self._paired.tasks if task.task not in named and self._breaks_budget(task)
         ]
-        budget = [self._overdraft(task) for task in self._paired.tasks if self._breaks_budget(task)]
-        return drops + flips + budget
+        return found or [fault for t in self._pools if (fault := self._fault(t))]
+
+    def _fault(self, t: Tally) -> str | None:
+        if t.rows < self._policy.min_rows:
+            return None
+        if self._drops_too_far(t):
+            return f"{_fall(t)}: one version may cost {self._policy.max_drop:.1%}"
+        if self._flips_too_much(t):
+            return (
+                f"{t.name}: {t.lost} of {t.rows} rows were right and become wrong, above {self._flips_allowed(t):.1%}"
+            )
+        return None
 
     def _drops_too_far(self, t: Tally) -> bool:
         certain = t.rows >= self._policy.floor_rows or t.p_loss < self._policy.alpha
@@ -133,7 +146,7 @@ class _Gate:
             return f"no probe set has the {self._policy.min_rows} rows that could show a loss"
         worst = max(self._tested, key=lambda t: t.drop)
         if worst.drop <= 0:
-            return f"no loss on any of {len(self._tested)} probe sets"
+            return f"nothing was lost on {len(self._sets)} probe sets" if len(self._sets) > 1 else "nothing was lost"
         return f"no significant loss; the largest: {_fall(worst)}"
 
     def _answer(self, verdict: Verdict, reasons: list[str]) -> Decision:
@@ -173,5 +186,6 @@ def _fall(t: Tally) -> str:
 
 
 def _course(t: Tally) -> str:
-    counts = f"{t.rows} rows, {t.lost} lost, {t.gained} gained, p {min(t.p_loss, t.p_gain):.2g}"
-    return f"from {t.before:.1%} to {t.after:.1%} ({counts})"
+    p = min(t.p_loss, t.p_gain)
+    chance = f"p {p:.2g}" if p >= TINY_P else f"p < {TINY_P:g}"
+    return f"from {t.before:.1%} to {t.after:.1%} ({t.rows} rows, {t.lost} lost, {t.gained} gained, {chance})"

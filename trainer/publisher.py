@@ -1,6 +1,7 @@
 """Challenger → version → champion: writes a version's files, moves the aliases, tells the service."""
 
 import hashlib
+import shutil
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
-from contracts.status import News, TrainerStatus, VersionRecord
+from contracts.status import Matrix, News, TrainerStatus, VersionRecord
 from contracts.versions import (
     FILES,
     Artifact,
@@ -26,7 +27,11 @@ from trainer.answers import Best
 from trainer.checkpoint import write_durably
 from trainer.errors import UnknownVersion
 from trainer.history import StoredVersion
+from trainer.record import ROOT
 from trainer.stores import Stores
+
+PRUNE_VERSIONS = 10
+"""Versions beyond those kept that may pile up before they are deleted together."""
 
 
 class Service(Protocol):
@@ -64,6 +69,7 @@ class Candidate(NamedTuple):
     last_sequence: int
     processed_through: int
     probes: ProbeReport
+    matrix: Matrix
 
     @property
     def decision(self) -> Decision:
@@ -75,8 +81,7 @@ class Publisher:
     """Owns the version files; a version is durable before anyone hears of it."""
 
     def __init__(self, stores: Stores, directory: Path, provenance: Provenance, service: Service) -> None:
-        self._database = stores.database
-        self._store = stores.examples
+        self._stores = stores
         self._history = stores.history
         self._directory = directory
         self._provenance = provenance
@@ -94,11 +99,12 @@ class Publisher:
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in artifact.files().items():
             write_durably(directory / name, content)
-        with self._database.transaction():
-            self._history.add_version(StoredVersion(number, candidate.step, artifact.lineage, artifact.probes))
+        with self._stores.database.transaction():
+            stored = StoredVersion(number, candidate.step, artifact.lineage, artifact.probes, candidate.matrix)
+            self._history.add_version(stored)
             if candidate.decision.verdict == "promote":
                 self._history.serve(number, time.time())
-                self._database.put("best", best)
+                self._stores.database.put("best", best)
         if candidate.decision.verdict == "promote":
             self.announce()
         return number
@@ -123,17 +129,21 @@ class Publisher:
         """The versions whose files are here, in order."""
         return sorted(int(path.name) for path in self._directory.iterdir()) if self._directory.is_dir() else []
 
-    def prune(self, newest: int) -> list[int]:
-        """Deletes the files of all but the `newest` versions and those with an alias; returns what is kept."""
-        aliases = self._history.aliases()
-        named = {aliases.champion, aliases.previous, aliases.challenger}
+    def prune(self, newest: int) -> None:
+        """Deletes all but the `newest` versions and those with an alias, and the checkpoints that only those needed."""
         kept = self.kept()
-        for version in kept[:-newest]:
-            if version not in named:
-                for name in FILES:
-                    (self._directory / str(version) / name).unlink(missing_ok=True)
-                (self._directory / str(version)).rmdir()
-        return self.kept()
+        if len(kept) <= newest + PRUNE_VERSIONS:
+            return
+        aliases = self._history.aliases()
+        keep = {*kept[-newest:], aliases.champion, aliases.previous, aliases.challenger}
+        for version in set(kept) - keep:
+            shutil.rmtree(self._directory / str(version))
+        steps = [self._history.version(version).step for version in self.kept()]
+        self._stores.checkpoints.prune({self._checkpoint_before(step) for step in [*steps, self._stores.record.tip]})
+
+    def _checkpoint_before(self, tip: int) -> int:
+        chain = (step.number for step in self._stores.record.chain(tip))
+        return next((number for number in chain if self._stores.checkpoints.has(number)), ROOT)
 
     def _artifact(self, candidate: Candidate, number: int, parent: int | None) -> Artifact:
         common = self._provenance
@@ -164,6 +174,6 @@ class Publisher:
 
     def _events(self, parent: int | None, last: int) -> EventRange:
         first = self._history.version(parent).lineage.events.last_sequence + 1 if parent else 1
-        ids = self._store.event_ids(first, last)
+        ids = self._stores.examples.event_ids(first, last)
         digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()
         return EventRange(first_sequence=first, last_sequence=last, count=len(ids), sha256=digest)

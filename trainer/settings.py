@@ -11,16 +11,16 @@ from contracts.inputs import Specification
 class LearnerSettings(Specification):
     """The optimiser and the shape of a round.
 
-    `batch_size` rows are new in a step; replay adds its own. A round of few rows takes `min_steps` steps, those after
-    its one pass over the new rows on `recent_rows` rows each of the newest examples, so that few events count.
+    At most `batch_size` rows of a step are new; replay adds its own. So that few events count, a round takes at least
+    `min_steps` steps: those that follow its one pass learn samples of `extra_rows` rows of it and of recent events.
     """
 
     batch_size: int = Field(default=128, gt=0, le=65_536)
     learning_rate: float = Field(default=0.001, gt=0, le=10)
     optimiser: Literal["adam", "sgd"] = "adam"
     clip_norm: float = Field(default=10.0, gt=0)
-    min_steps: int = Field(default=50, ge=0, le=10_000)
-    recent_rows: int = Field(default=24, gt=0, le=65_536)
+    min_steps: int = Field(default=25, ge=0, le=10_000)
+    extra_rows: int = Field(default=24, gt=0, le=65_536)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     num_gpus: float = Field(default=0, ge=0)
     threads: int = Field(default=1, gt=0, le=256)

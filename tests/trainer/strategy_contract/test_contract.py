@@ -1,0 +1,88 @@
+"""Every strategy in `trainer/strategies` keeps the contract, and the contract notices strategies that do not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from tests.trainer.strategy_contract import checks, doubles
+from tests.trainer.stream import Stream, learn, learner
+from trainer.strategy import Chain, Naive, Strategy, kinds, load
+
+pytestmark = pytest.mark.unit
+
+SMALL: dict[str, dict[str, Any]] = {
+    "replay": {"capacity": 24, "rows": 16},
+    "joint": {"rows": 16},
+    "ewc": {"fisher_rows": 50},
+}
+"""Settings that make a strategy small enough for the tiny stream; any other runs with its defaults."""
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    **{kind: [{"kind": kind, **SMALL.get(kind, {})}] for kind in kinds()},
+    "replay-reservoir": [{"kind": "replay", **SMALL["replay"], "selection": "reservoir"}],
+    "ewc-online": [{"kind": "ewc", "mode": "online", "decay": 0.5, "fisher": "sampled"}],
+    "naive": [],
+    "replay+ewc": [{"kind": "replay", **SMALL["replay"]}, {"kind": "ewc", **SMALL["ewc"]}],
+}
+KEEPS_EVERYTHING = {"joint"}
+"""Upper bounds, which are no methods: their memory grows by design."""
+
+
+@pytest.mark.parametrize("check", checks.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_strategy(variant: str, check: checks.Check) -> None:
+    if variant in KEEPS_EVERYTHING and check is checks.needs_no_more_memory_for_more_tasks:
+        with pytest.raises(AssertionError):
+            check(lambda: load(VARIANTS[variant]))
+        return
+    check(lambda: load(VARIANTS[variant]))
+
+
+BROKEN: list[tuple[checks.Check, Callable[[], Strategy]]] = [
+    (checks.does_nothing_before_the_first_task_was_learned, doubles.Eager),
+    (checks.does_nothing_before_the_first_task_was_learned, doubles.Pushing),
+    (checks.keeps_the_new_rows_and_adds_only_rows_it_was_shown, lambda: doubles.Overtaking(capacity=24, rows=16)),
+    (checks.keeps_the_new_rows_and_adds_only_rows_it_was_shown, lambda: doubles.Inventing(capacity=24, rows=16)),
+    (checks.penalises_only_what_moves_away_from_the_anchor, doubles.Unanchored),
+    (checks.penalises_only_what_moves_away_from_the_anchor, doubles.Detached),
+    (checks.penalises_only_what_moves_away_from_the_anchor, doubles.Rewarding),
+    (checks.leaves_network_batch_and_global_generator_alone, doubles.Gambling),
+    (checks.leaves_network_batch_and_global_generator_alone, doubles.Scribbling),
+    (checks.leaves_network_batch_and_global_generator_alone, doubles.Moving),
+    (checks.leaves_network_batch_and_global_generator_alone, doubles.Silencing),
+    (checks.gives_the_same_bits_for_the_same_seed, lambda: doubles.Moody(capacity=24, rows=16)),
+    (checks.continues_bit_for_bit_from_a_saved_state, lambda: doubles.Forgetful(capacity=24, rows=16)),
+    (checks.continues_bit_for_bit_from_a_saved_state, doubles.Amnesic),
+    (checks.needs_no_more_memory_for_more_tasks, doubles.Hoarding),
+]
+
+
+@pytest.mark.parametrize(("check", "make"), BROKEN)
+def test_a_broken_strategy_is_noticed(check: checks.Check, make: Callable[[], Strategy]) -> None:
+    with pytest.raises(AssertionError):
+        check(make)
+
+
+def test_a_broken_chain_is_noticed() -> None:
+    with pytest.raises(AssertionError):
+        checks.is_the_same_alone_and_in_a_chain(lambda: load([{"kind": "l2"}]), doubles.DeafChain)
+
+
+def test_every_check_is_proven() -> None:
+    proven = {check for check, _ in BROKEN} | {checks.is_the_same_alone_and_in_a_chain}
+    assert proven == set(checks.CHECKS)
+
+
+def test_an_empty_chain_is_plain_fine_tuning() -> None:
+    checks.is_the_same_alone_and_in_a_chain(Naive, lambda _: Chain([]))
+
+
+def test_replay_and_ewc_commute() -> None:
+    ends = []
+    for spec in (VARIANTS["replay+ewc"], VARIANTS["replay+ewc"][::-1]):
+        stream, subject = Stream(), learner(load(spec))
+        for task in range(3):
+            learn(subject, stream, task)
+        ends.append(subject.network.theta)
+    assert torch.equal(*ends)

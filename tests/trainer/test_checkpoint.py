@@ -1,0 +1,61 @@
+"""A checkpoint is whole and the one that was named, or it is refused by name."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainer.errors import CorruptState
+from trainer.stores import Stores
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Stores:
+    return Stores.open(tmp_path, "test")
+
+
+def file_of(stores: Stores, tmp_path: Path) -> Path:
+    stores.checkpoints.save(3, {"a": torch.arange(4.0)}, {"name": "value"})
+    (file,) = (tmp_path / "checkpoints").iterdir()
+    return file
+
+
+def test_what_was_saved_comes_back(stores: Stores) -> None:
+    stores.checkpoints.save(3, {"a": torch.arange(4.0), "b": torch.tensor([1], dtype=torch.int64)}, {"name": [1, "x"]})
+    tensors, document = stores.checkpoints.load(3)
+    assert tensors["a"].tolist() == [0, 1, 2, 3]
+    assert tensors["b"].dtype == torch.int64
+    assert document == {"name": [1, "x"]}
+    assert stores.checkpoints.has(3)
+    assert not stores.checkpoints.has(4)
+
+
+@pytest.mark.parametrize("damage", [b"", b"short", None])
+def test_a_damaged_file_is_refused(stores: Stores, tmp_path: Path, damage: bytes | None) -> None:
+    file = file_of(stores, tmp_path)
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if damage is None else damage)
+    with pytest.raises(CorruptState, match="not the file"):
+        stores.checkpoints.load(3)
+
+
+def test_a_missing_file_is_refused(stores: Stores, tmp_path: Path) -> None:
+    file_of(stores, tmp_path).unlink()
+    with pytest.raises(CorruptState, match="not the file"):
+        stores.checkpoints.load(3)
+
+
+def test_numbers_that_are_not_finite_are_refused(stores: Stores) -> None:
+    stores.checkpoints.save(3, {"a": torch.tensor([torch.nan])}, {})
+    with pytest.raises(CorruptState, match="finite"):
+        stores.checkpoints.load(3)
+
+
+def test_pruning_keeps_what_is_named(stores: Stores, tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        stores.checkpoints.save(step, {"a": torch.zeros(1)}, {})
+    stores.checkpoints.prune({2})
+    assert [stores.checkpoints.has(step) for step in (1, 2, 3)] == [False, True, False]
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
