@@ -74,7 +74,7 @@ def explain(error: msgspec.ValidationError) -> str:
     if "unknown field" in text:
         return f"{where}: unknown field"
     if "missing required field" in text:
-        return f"{where}: {text.split(' - ')[0]}"
+        return f"{where}: {text.split(' - ', maxsplit=1)[0]}"
     if "matching regex" in text or text.startswith(("Expected", "Invalid")):
-        return f"{where}: {text.split(' - ')[0]}"
+        return f"{where}: {text.split(' - ', maxsplit=1)[0]}"
     return f"{where}: not a valid value"

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -23,7 +24,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     id: str
     source: str
-    time: str | None = None
+    time: datetime | None = None
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     data_base64: str | msgspec.UnsetType = msgspec.UNSET
 

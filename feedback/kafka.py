@@ -32,8 +32,10 @@ from feedback.topics import Topic, Topics, connection
 POSITION_HEADER = "outbox-position"
 MAX_POLL_RECORDS = 5_000
 PARTITION_BYTES = 8 << 20
-CHECK_SECONDS = 1.0
-"""How long a description of the topic is trusted: a topic cannot be deleted, made anew and filled up in less."""
+IDLE_CHECK_SECONDS = 1.0
+TRUST_SECONDS = 0.05
+"""How old the last look at the topic may be when records are handed out: less than it takes to delete a topic, make it
+anew and fill it up to the cursor, which Kafka does not report."""
 RETRY_SECONDS = 2.0
 ISOLATED_MILLISECONDS = 1_000
 """How long one partition is asked alone for a damaged batch: long enough for a fetch."""
@@ -52,6 +54,8 @@ class KafkaReader:
     or a compression that this Python cannot read.
     """
 
+    first_offset = 0
+
     def __init__(self, settings: KafkaSettings, model: str) -> None:
         self._settings, self._model = settings, model
         self._name = settings.topic_of(model)
@@ -59,11 +63,13 @@ class KafkaReader:
         self._topic: Topic | None = None
         self._consumer: Any = None
         self._dead_letters: DeadLetters | None = None
+        self._attended: list[TopicPartition] = []
         self._next: Cursor = {}
         self._end: Cursor = {}
         self._checked_at = self._retry_at = 0.0
         self._turn = 0
         self._closed = threading.Event()
+        self._using = threading.Lock()
 
     @property
     def identity(self) -> str:
@@ -74,8 +80,9 @@ class KafkaReader:
         """Returns the next records; see `FeedbackReader.read`."""
         deadline = time.monotonic() + wait_seconds
         try:
-            if self._open():
-                return self._read(cursor, limit, wait_seconds)
+            with self._using:
+                if self._open():
+                    return self._read(cursor, limit, wait_seconds)
         except PERMANENT as error:
             self._disconnect(error)
             kind = type(error).__name__
@@ -88,9 +95,11 @@ class KafkaReader:
     def end(self) -> Cursor:
         """The offset that the next record of each partition will get, transactions still open not counted."""
         try:
-            if self._open():
+            with self._using:
+                if not self._open():
+                    return dict(self._end)
                 ends = self._consumer.end_offsets(self._partitions(), timeout_ms=QUERY_MILLISECONDS)
-                self._end = {place.partition: offset for place, offset in ends.items()}
+            self._end = {place.partition: offset for place, offset in ends.items()}
         except (KafkaError, OSError) as error:
             self._disconnect(error)
         return dict(self._end)
@@ -101,30 +110,29 @@ class KafkaReader:
         Never past a record whose dead letter is still under way: after a crash, dead letters from `committed` on are
         the ones that may have to be sent again.
         """
-        if self._consumer is None or (self._dead_letters is not None and not self._dead_letters.is_empty):
+        if self._dead_letters is not None and not self._dead_letters.is_empty:
             return
         offsets = {
             TopicPartition(self._name, partition): OffsetAndMetadata(offset, "", -1)
             for partition, offset in cursor.items()
         }
         try:
-            self._consumer.commit_async(offsets)
+            with self._using:
+                if self._consumer is not None:
+                    self._consumer.commit_async(offsets)
         except (KafkaError, OSError) as error:
             self._disconnect(error)
 
     def committed(self) -> Cursor:
         """The group's offsets; empty where nothing was committed or the topic cannot be reached."""
         try:
-            if not self._open():
-                return {}
-            offsets = {
-                place.partition: self._consumer.committed(place, timeout_ms=QUERY_MILLISECONDS)
-                for place in self._partitions()
-            }
+            with self._using:
+                places = self._partitions() if self._open() else []
+                found = [self._consumer.committed(place, timeout_ms=QUERY_MILLISECONDS) for place in places]
         except (KafkaError, OSError) as error:
             self._disconnect(error)
             return {}
-        return {partition: offset for partition, offset in offsets.items() if offset is not None}
+        return {place.partition: offset for place, offset in zip(places, found, strict=True) if offset is not None}
 
     def dead_letter(self, record: Record, code: str, detail: str) -> None:
         """Sends the record as it came, with its reason in the headers, to the dead-letter topic in the background."""
@@ -141,7 +149,8 @@ class KafkaReader:
         self._closed.set()
         if self._dead_letters is not None:
             self._dead_letters.close()
-        self._disconnect(None)
+        with self._using:
+            self._disconnect(None)
 
     def _open(self) -> bool:
         if self._consumer is not None:
@@ -163,7 +172,6 @@ class KafkaReader:
             max_partition_fetch_bytes=PARTITION_BYTES,
             metrics_enabled=False,
         )
-        self._consumer.assign(self._partitions())
         return True
 
     def _disconnect(self, error: Exception | None) -> None:
@@ -174,7 +182,7 @@ class KafkaReader:
         if self._topics is not None:
             self._topics.close()
         self._consumer = self._topics = None
-        self._next = {}
+        self._attended, self._next = [], {}
         self._retry_at = time.monotonic() + RETRY_SECONDS
 
     def _partitions(self) -> list[TopicPartition]:
@@ -186,18 +194,18 @@ class KafkaReader:
         if found is None:
             return False
         if self._topic is not None and found.identity != self._topic.identity:
+            self._checked_at = 0.0
             raise FeedbackReplaced("log_replaced", f"topic {self._name} was deleted and made anew")
-        is_grown = self._topic is not None and found.partitions != self._topic.partitions
         self._topic, self._checked_at = found, time.monotonic()
-        if is_grown and self._consumer is not None:
-            self._attend(self._partitions())
         return True
 
     def _read(self, cursor: Cursor, limit: int, wait_seconds: float) -> list[Record]:
-        if time.monotonic() - self._checked_at > CHECK_SECONDS and not self._is_same_topic():
-            self._disconnect(None)
+        if not self._is_confirmed(IDLE_CHECK_SECONDS):
             return []
-        self._seek(cursor, self._partitions())
+        places = self._partitions()
+        if places != self._attended:
+            self._attend(places)
+        self._seek(cursor, places)
         try:
             polled = self._consumer.poll(timeout_ms=int(wait_seconds * 1000), max_records=limit)
         except CorruptRecordError:
@@ -205,7 +213,16 @@ class KafkaReader:
         except OffsetOutOfRangeError:
             self._explain_loss(cursor)
             return []
+        if not polled or not self._is_confirmed(TRUST_SECONDS):
+            return []
         return self._deliver(polled)
+
+    def _is_confirmed(self, age_seconds: float) -> bool:
+        """Whether the topic is still the one that was opened, as of at most `age_seconds` ago."""
+        if time.monotonic() - self._checked_at <= age_seconds or self._is_same_topic():
+            return True
+        self._disconnect(None)
+        return False
 
     def _seek(self, cursor: Cursor, places: Sequence[TopicPartition]) -> None:
         for place in places:
@@ -220,7 +237,7 @@ class KafkaReader:
         offsets: dict[TopicPartition, int] = self._consumer.beginning_offsets(places, timeout_ms=QUERY_MILLISECONDS)
         return offsets
 
-    def _attend(self, places: Sequence[TopicPartition]) -> None:
+    def _attend(self, places: list[TopicPartition]) -> None:
         """Assigns anew; the poll in between makes the client drop what it holds, a damaged batch above all.
 
         Without it kafka-python 3.0 returns to the exhausted batch for ever, in a loop that heeds no timeout.
@@ -228,7 +245,7 @@ class KafkaReader:
         self._consumer.unsubscribe()
         self._consumer.poll(timeout_ms=0)
         self._consumer.assign(places)
-        self._next = {}
+        self._attended, self._next = places, {}
 
     def _isolate(self, cursor: Cursor, limit: int) -> list[Record]:
         """Asks each partition alone, because the error does not say which one holds the damaged batch."""
@@ -268,6 +285,7 @@ class KafkaReader:
         for place, messages in polled.items():
             records.extend(map(_record, messages))
             self._next[place.partition] = messages[-1].offset + 1
+            self._end[place.partition] = max(self._end.get(place.partition, 0), messages[-1].offset + 1)
         return records
 
 

@@ -50,6 +50,9 @@ class FeedbackReader(Protocol):
     One thread at a time may use a reader.
     """
 
+    first_offset: int
+    """The offset of the first record ever written to a partition."""
+
     @property
     def identity(self) -> str:
         """Names this very log: it changes when the log is deleted and made anew, so that a kept cursor is void.
@@ -91,5 +94,5 @@ class FeedbackReader(Protocol):
         ...
 
     def close(self) -> None:
-        """Releases files and connections; a waiting `read` returns."""
+        """Releases files and connections, from any thread; a waiting `read` ends, at the latest after its wait."""
         ...

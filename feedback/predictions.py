@@ -22,7 +22,6 @@ PENDING_BYTES = 64 << 20
 EXPIRE_SECONDS = 1.0
 EXPIRED_ROWS = 2_000
 """Rows removed by one transaction: more would hold the write lock long enough to delay other replicas."""
-EVICTED_ROWS = 100
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS predictions (
@@ -34,7 +33,10 @@ INSERT = "INSERT OR IGNORE INTO predictions (id, at, version, instance) VALUES (
 EXPIRE = """
 DELETE FROM predictions WHERE at < ?2 AND number < (SELECT min(number) FROM predictions) + ?1
 """
-EVICT = "DELETE FROM predictions WHERE number < (SELECT min(number) FROM predictions) + ?"
+EVICT = """
+DELETE FROM predictions
+WHERE number <= (SELECT min(number) + min(100, (max(number) - min(number)) / 32) FROM predictions)
+"""
 LOGGER = logging.getLogger(__name__)
 _Row = tuple[str, float, int, bytes | msgspec.Raw]
 
@@ -122,7 +124,7 @@ class PredictionLog:
                 if is_expiry_due:
                     connection.execute(EXPIRE, (EXPIRED_ROWS, time.time() - self._max_age_seconds))
                 while _used_bytes(connection) > self._max_bytes:
-                    connection.execute(EVICT, (EVICTED_ROWS,))
+                    connection.execute(EVICT)
         except FeedbackUnavailable as error:
             self._dropped += len(rows)
             LOGGER.warning("%d predictions cannot be joined: %s", len(rows), error.detail)

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import apsw
 
@@ -36,11 +36,22 @@ READ = "SELECT position, accepted_at, body FROM bodies WHERE position >= ? ORDER
 _Known = dict[str, tuple[bytes, int]]
 
 
+class DeadLetter(NamedTuple):
+    """A record that was put aside, with its reason."""
+
+    position: int
+    code: str
+    detail: str
+    body: bytes | None
+
+
 class SqliteLog:
     """A `FeedbackReader` that can also be appended to, by any number of processes and threads.
 
     It has one partition, 0, whose offsets are the positions: 1, 2, 3 … without holes, in the order of acceptance.
     """
+
+    first_offset = 1
 
     def __init__(self, path: Path) -> None:
         self._database = Database(path, SCHEMA, synchronous="FULL")
@@ -75,8 +86,9 @@ class SqliteLog:
         deadline = time.monotonic() + wait_seconds
         while not self._closed.is_set():
             records = self._read(first, limit)
-            if records or time.monotonic() >= deadline or self._closed.wait(POLL_SECONDS):
+            if records or time.monotonic() >= deadline:
                 return records
+            self._closed.wait(POLL_SECONDS)
         return []
 
     def end(self) -> Cursor:
@@ -106,6 +118,12 @@ class SqliteLog:
             connection.execute(
                 "INSERT OR IGNORE INTO dead_letters VALUES (?, ?, ?, ?)", (record.offset, code, detail, record.body)
             )
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """What was put aside, in the order of positions."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT position, code, detail, body FROM dead_letters ORDER BY position")
+            return [DeadLetter._make(row) for row in rows]
 
     def duplicates_refused(self) -> int:
         """How many appended events were refused as duplicates since the file was made."""

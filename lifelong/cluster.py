@@ -13,7 +13,7 @@ from types import FrameType
 import psutil
 
 from contracts.status import NAMESPACE
-from lifelong.errors import ClusterLost
+from lifelong.errors import ClusterLost, ServiceUnreachable
 from lifelong.instance import MARK_VARIABLE, Instance
 
 OBJECT_STORE_BYTES = 128 << 20
@@ -36,7 +36,8 @@ def local_cluster(instance: Instance, environment: dict[str, str]) -> Iterator[l
             num_cpus=max(2, os.cpu_count() or 1),
             object_store_memory=OBJECT_STORE_BYTES,
             logging_level=logging.WARNING,
-            _temp_dir=str(instance.temporary),
+            log_to_driver=False,
+            _temp_dir=str(instance.sessions),
         )
         _stop_by_signal()
         yield [process for process in psutil.Process().children() if process.name() in ESSENTIAL]
@@ -47,17 +48,32 @@ def local_cluster(instance: Instance, environment: dict[str, str]) -> Iterator[l
 
 
 @contextlib.contextmanager
-def joined_cluster(address: str) -> Iterator[None]:
-    """Joins a cluster that runs already, and leaves it."""
+def joined_cluster(address: str, environment: dict[str, str]) -> Iterator[None]:
+    """Joins a cluster that runs already, and leaves it; its processes for this program get the environment too.
+
+    Raises:
+        ServiceUnreachable: there is no such cluster.
+    """
+    os.environ.update(environment)
     import ray
 
     try:
-        ray.init(address=address, namespace=NAMESPACE, logging_level=logging.WARNING)
+        _join(address, environment)
         _stop_by_signal()
         yield
     finally:
         with _uninterrupted():
             ray.shutdown()
+
+
+def _join(address: str, environment: dict[str, str]) -> None:
+    import ray
+
+    runtime = {"env_vars": environment}
+    try:
+        ray.init(address=address, namespace=NAMESPACE, runtime_env=runtime, logging_level=logging.WARNING)
+    except ConnectionError:
+        raise ServiceUnreachable("no_cluster", f"no Ray cluster answers at {address}") from None
 
 
 def require_alive(essential: list[psutil.Process]) -> None:
@@ -85,6 +101,7 @@ def _own(instance: Instance) -> dict[str, str]:
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # Serve gives up after three times its 5 s
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # `device: auto` must see the GPU without reserving one
     }
 

@@ -1,25 +1,95 @@
-"""`lifelong serve` and `lifelong train`: the two halves of `up` as separate programs on a Ray cluster.
+"""`lifelong serve` and `lifelong train`: the two halves of `up` as programs of their own on a Ray cluster.
 
 Both need the same state directory, on a volume that both can reach; with Kafka and an MLflow server the log and the
-versions lie there instead.
+versions lie there as well.
 """
 
 import contextlib
-import os
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from contracts.status import NAMESPACE, hub_name
+from lifelong.client import wait_ready
 from lifelong.cluster import joined_cluster
+from lifelong.errors import ServiceUnreachable
 from lifelong.output import stderr
 from lifelong.settings import Settings
-from lifelong.up import READY_SECONDS, STOP_SECONDS, Place
+from lifelong.up import READY_SECONDS, Place
 from service.environment import Ports, environment
 
 HAPROXY_PORTS = (9101, 8404)
-"""Ray's own defaults: the cluster's nodes started with them."""
+"""Ray's own defaults: on a cluster, a node has one HAProxy."""
+HUB_SECONDS = 600.0
+POLL_SECONDS = 1.0
 
 
 def run_service(models: Sequence[Settings], place: Place, cluster: str) -> None:
-    """Runs hubs and the Serve application until Ctrl-C or SIGTERM."""
-    os.environ.update(environment(Path("/tmp/lifelong-haproxy"), Ports(place.port, *HAPROXY_PORTS)))
+    """Runs hubs and the Serve application until Ctrl-C or SIGTERM.
+
+    Raises:
+        ServiceUnreachable: the cluster cannot be joined, or nothing got ready in time.
+    """
+    ports = Ports(place.port, *HAPROXY_PORTS)
+    with tempfile.TemporaryDirectory(prefix="ll-", dir="/tmp") as directory:
+        variables = environment(Path(directory), ports)
+        with joined_cluster(cluster, variables), _serving(models, place, ports):
+            wait_ready(place.address, READY_SECONDS)
+            stderr().print(f"serving at {place.address}; Ctrl-C stops")
+            _wait()
+
+
+def run_trainers(models: Sequence[Settings], state: Path, cluster: str) -> None:
+    """Runs the trainers until Ctrl-C or SIGTERM; waits for the service half first.
+
+    Raises:
+        InvalidConfiguration: a trainer cannot be assembled.
+        ServiceUnreachable: the cluster cannot be joined, or there is no service half.
+    """
+    from lifelong.actors import require_started, start_trainer, stop
+
+    with joined_cluster(cluster, {}):
+        for settings in models:
+            _find_hub(settings.model)
+        trainers = [start_trainer(settings, state) for settings in models]
+        for settings, trainer in zip(models, trainers, strict=True):
+            require_started(settings, trainer)
+        stderr().print("training; Ctrl-C stops")
+        _wait()
+        stop(trainers)
+
+
+@contextlib.contextmanager
+def _serving(models: Sequence[Settings], place: Place, ports: Ports) -> Iterator[None]:
+    from ray import serve
+
+    from lifelong.actors import hosted, start_hub
+    from service.app import APPLICATION, start
+
+    hubs = [start_hub(settings, place.state) for settings in models]
+    start([hosted(settings, place.state) for settings in models], models[0].service, place.host, ports)
+    try:
+        yield
+    finally:
+        serve.delete(APPLICATION)
+        hubs.clear()
+
+
+def _find_hub(model: str) -> Any:
+    import ray
+
+    deadline = time.monotonic() + HUB_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            return ray.get_actor(hub_name(model), namespace=NAMESPACE)
+        except ValueError:
+            time.sleep(POLL_SECONDS)
+    raise ServiceUnreachable("no_service", f"{model}: `lifelong serve` does not run on this cluster")
+
+
+def _wait() -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(POLL_SECONDS)

@@ -18,6 +18,7 @@ from contracts.errors import InvalidConfiguration
 from lifelong.errors import PortTaken, StateDirectoryBusy
 
 LOCK_FILE = "instance.json"
+LOGS = "logs"
 MARK_VARIABLE = "LIFELONG_INSTANCE"
 """Every process below an instance inherits this variable; so leftovers are found without guessing by name."""
 REAP_SECONDS = 10.0
@@ -39,6 +40,16 @@ class Instance(NamedTuple):
     state: Path
     temporary: Path
     mark: str
+
+    @property
+    def sessions(self) -> Path:
+        """Ray's own directory, which it opens to everybody; so it lies inside of one that is closed."""
+        return self.temporary / "r"
+
+    @property
+    def logs(self) -> Path:
+        """The logs of every process of this run."""
+        return self.sessions / "session_latest" / "logs"
 
     def reap(self) -> int:
         """Ends every process with this instance's mark but ours, and returns how many there were.
@@ -71,13 +82,24 @@ def claim(state: Path) -> Iterator[Instance]:
         if earlier and Path(earlier.temporary).name.startswith(TEMPORARY_PREFIX):
             shutil.rmtree(earlier.temporary, ignore_errors=True)
         _write(lock, _Record(instance.mark, os.getpid(), str(instance.temporary)))
+        is_clean = False
         try:
             yield instance
+            is_clean = True
         finally:
             instance.reap()
+            if not is_clean:
+                _keep_logs(instance)
             shutil.rmtree(instance.temporary, ignore_errors=True)
     finally:
         os.close(lock)
+
+
+def _keep_logs(instance: Instance) -> None:
+    """After a failure, the logs of every process are the only witnesses."""
+    if instance.logs.is_dir():
+        shutil.rmtree(instance.state / LOGS, ignore_errors=True)
+        shutil.copytree(instance.logs, instance.state / LOGS, symlinks=True)
 
 
 def holder(state: Path) -> int | None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Group, RenderableType
 from rich.table import Table
 
 
@@ -16,21 +17,33 @@ def signed(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:+.1f}"
 
 
-def matrix_table(matrix: Mapping[str, Any], title: str) -> Table:
+def matrix_table(matrix: Mapping[str, Any], title: str) -> RenderableType:
     """The accuracy matrix in percent: a row for each task that ended, a column for each probe set."""
-    table = Table(title=title, title_justify="left")
+    table = Table()
     table.add_column("after")
     for task in matrix["tasks"]:
         table.add_column(task, justify="right")
     for task, row in zip(matrix["tasks"], matrix["R"], strict=False):
         table.add_row(task, *(percent(value) for value in row))
-    return table
+    return Group(title, table)
 
 
-def matrix_tables(models: Sequence[Mapping[str, Any]]) -> list[Table]:
+def matrix_tables(models: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     """The matrix of each model that has one."""
     title = "accuracy in % on each task's probe set"
     return [matrix_table(model["matrix"], f"{model['model']}: {title}") for model in models if model["matrix"]["R"]]
+
+
+def comparison_table(matrices: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Average accuracy, backward transfer and forgetting of several models that learned the same stream."""
+    table = Table("after all tasks, in %")
+    for column in ("average accuracy", "backward transfer", "forgetting"):
+        table.add_column(column, justify="right")
+    for name, matrix in matrices.items():
+        lost = [value for value in matrix["forgetting"] if value is not None]
+        average, transfer = percent(matrix["average_accuracy"]), signed(matrix["backward_transfer"])
+        table.add_row(name, average, transfer, percent(sum(lost) / len(lost) if lost else None))
+    return table
 
 
 def checks_table(checks: Sequence[tuple[str, str, str]]) -> Table:

@@ -1,23 +1,25 @@
 """`lifelong up`: hub, trainer and Serve application of every model in one process tree, from start to stop."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psutil
 
 from lifelong.client import wait_ready
 from lifelong.cluster import local_cluster, require_alive
-from lifelong.instance import Instance, claim, free_port, require_free
+from lifelong.errors import ClusterLost
+from lifelong.instance import LOGS, Instance, claim, free_port, require_free
 from lifelong.output import emit, stderr
 from lifelong.settings import Settings
 from service.environment import Ports, environment
+from service.errors import PartUnavailable
 from trainer.strategy import load
 
 READY_SECONDS = 180.0
-STOP_SECONDS = 20.0
 WATCH_SECONDS = 1.0
 
 
@@ -40,14 +42,21 @@ class Service(NamedTuple):
     place: Place
     models: list[str]
     started_seconds: float
+    logs: Path
     essential: list[psutil.Process]
 
     def announce(self, as_json: bool) -> None:
         """Says on stdout where the service is and how to stop it."""
-        document = {"address": self.place.address, "models": self.models, "seconds": round(self.started_seconds, 1)}
+        document = {
+            "address": self.place.address,
+            "models": self.models,
+            "seconds": round(self.started_seconds, 1),
+            "state": str(self.place.state),
+            "logs": str(self.logs),
+        }
         where = f"{', '.join(self.models)}: {self.place.address}  (page /, interface /docs, metrics /metrics)"
-        hint = f"ready after {self.started_seconds:.0f} s; Ctrl-C stops; state is kept in {self.place.state}"
-        emit(document, as_json, where, hint)
+        kept = f"state is kept in {self.place.state}, logs lie in {self.logs}"
+        emit(document, as_json, where, f"ready after {self.started_seconds:.0f} s; {kept}; Ctrl-C stops")
 
     def wait(self) -> None:
         """Returns at Ctrl-C or SIGTERM.
@@ -75,11 +84,12 @@ def running(models: Sequence[Settings], place: Place) -> Iterator[Service]:
     with claim(place.state) as instance:
         require_free(place.port)
         ports = Ports(place.port, free_port(), free_port())
-        with stderr().status("starting") as progress, local_cluster(instance, _environment(instance, ports)) as parts:
-            trainers = _start(models, place, ports)
+        with contextlib.ExitStack() as stack, stderr().status("starting") as progress:
+            essential = stack.enter_context(local_cluster(instance, _environment(instance, ports)))
+            stack.enter_context(_started(models, place, ports))
             progress.stop()
-            yield Service(place, [settings.model for settings in models], time.monotonic() - begun, parts)
-            _stop(trainers)
+            names = [settings.model for settings in models]
+            yield Service(place, names, time.monotonic() - begun, instance.logs, essential)
 
 
 def _environment(instance: Instance, ports: Ports) -> dict[str, str]:
@@ -88,28 +98,29 @@ def _environment(instance: Instance, ports: Ports) -> dict[str, str]:
     return environment(directory, ports)
 
 
-def _start(models: Sequence[Settings], place: Place, ports: Ports) -> list[Any]:
-    """Starts the parts of every model side by side; returns the trainers once all are ready."""
-    from lifelong import parts
-    from service.app import start
-
-    for settings in models:
-        parts.start_hub(settings, place.state)
-    trainers = [parts.start_trainer(settings, place.state) for settings in models]
-    start([parts.hosted(settings, place.state) for settings in models], models[0].service, place.host, ports)
-    for settings, trainer in zip(models, trainers, strict=True):
-        parts.require_started(settings, trainer)
-    wait_ready(place.address, READY_SECONDS)
-    return trainers
-
-
-def _stop(trainers: Sequence[Any]) -> None:
-    """Lets replicas finish what they have accepted, and trainers end at a checkpoint; neither is needed for safety."""
+@contextlib.contextmanager
+def _started(models: Sequence[Settings], place: Place, ports: Ports) -> Iterator[None]:
+    """Starts the parts of every model side by side; at the end replicas finish what they have accepted."""
     import ray
     from ray import serve
 
-    from service.app import APPLICATION
+    from lifelong.actors import hosted, require_started, start_hub, start_trainer, stop
+    from service.app import APPLICATION, start
 
-    stopped = [trainer.stop.remote() for trainer in trainers]
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    try:
+        hubs = [start_hub(settings, place.state) for settings in models]
+        trainers = [start_trainer(settings, place.state) for settings in models]
+        start([hosted(settings, place.state) for settings in models], models[0].service, place.host, ports)
+        for settings, trainer in zip(models, trainers, strict=True):
+            require_started(settings, trainer)
+    except (ray.exceptions.RayError, PartUnavailable, RuntimeError) as error:
+        detail = (
+            f"the service did not start ({type(error).__name__}); the logs of its parts are in {place.state / LOGS}"
+        )
+        raise ClusterLost("start_failed", detail) from error
+    wait_ready(place.address, READY_SECONDS)
+    yield
     serve.delete(APPLICATION)
-    ray.wait(stopped, num_returns=len(stopped), timeout=STOP_SECONDS)
+    stop(trainers)
+    hubs.clear()

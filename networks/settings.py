@@ -28,7 +28,7 @@ class ConvSpec(Specification):
 
 
 class TextSpec(Specification):
-    """The mean of the embeddings of a text's words and word pairs, then fully connected layers with ReLU."""
+    """The summed embeddings of a text's words and word pairs, then fully connected layers with ReLU."""
 
     kind: Literal["text"] = "text"
     width: Width = 128

@@ -3,16 +3,16 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from registry import embedded
 from registry.errors import RegistryUnavailable
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
 # MLflow's own defaults make 7 retries of up to 120 s: a server that is down would hold its caller for minutes.
 PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
@@ -45,7 +45,7 @@ def reaching_mlflow() -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         reason = error.error_code if isinstance(error, MlflowException) else type(error).__name__
         raise RegistryUnavailable("registry_unavailable", f"the registry did not do as asked: {reason}") from error
 
@@ -64,24 +64,11 @@ def connect(uri: str | None, directory: Path) -> Connection:
     if uri is not None:
         return Connection(MlflowClient(tracking_uri=uri, registry_uri=uri), uri, None)
     with reaching_mlflow():
-        root = (directory / ARTIFACTS).resolve()
-        root.mkdir(parents=True, exist_ok=True)
-        database = directory.resolve() / DATABASE
-        _prepare(database)
-        address = f"sqlite:///{database}"
-        return Connection(MlflowClient(tracking_uri=address, registry_uri=address), address, root.as_uri())
+        address, artifact_root = embedded.prepare(directory)
+        return Connection(MlflowClient(tracking_uri=address, registry_uri=address), address, artifact_root)
 
 
 def _restrain() -> None:
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
     os.environ.update(PRIVACY)
-
-
-def _prepare(database: Path) -> None:
-    """With a write-ahead log a reader in another process never holds up the writer, nor the writer a reader."""
-    try:
-        with closing(sqlite3.connect(database, timeout=20)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-    except sqlite3.Error as error:
-        raise RegistryUnavailable("registry_unavailable", "the registry's database cannot be opened") from error

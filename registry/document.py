@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from contracts.inputs import TabularInput, TextInput, parse_input
 from contracts.status import Matrix
 from contracts.versions import Artifact, Decision, sha256
 
 VERSION, DIGEST, GENERATION = "lifelong.version", "lifelong.sha256", "lifelong.generation"
 FOLDER = "model"
 LOADER = "networks.pyfunc"
-MLMODEL, REQUIREMENTS = "MLmodel", "requirements.txt"
 # MLflow stores no longer tag of a run; it would refuse the whole version.
 MAX_TAG_CHARACTERS = 5000
 
@@ -63,14 +63,35 @@ def loading_files(artifact: Artifact, run: str) -> dict[str, bytes]:
     """The files by which `mlflow.pyfunc.load_model` finds the loader module: JSON, which is YAML too."""
     description: dict[str, Any] = {
         "artifact_path": FOLDER,
-        "flavors": {"python_function": {"loader_module": LOADER, "env": {"virtualenv": "python_env.yaml"}}},
+        "flavors": {"python_function": {"loader_module": LOADER}},
         "run_id": run,
+        "signature": {name: msgspec.json.encode(schema).decode() for name, schema in _signature(artifact).items()},
         "utc_time_created": artifact.lineage.created_at,
     }
     return {
-        MLMODEL: msgspec.json.format(msgspec.json.encode(description)),
-        REQUIREMENTS: f"lifelong=={artifact.lineage.code_version}\n".encode(),
+        "MLmodel": msgspec.json.format(msgspec.json.encode(description)),
+        "requirements.txt": f"lifelong=={artifact.lineage.code_version}\n".encode(),
     }
+
+
+def _signature(artifact: Artifact) -> dict[str, list[dict[str, Any]]]:
+    """MLflow passes no parameter that the signature does not name.
+
+    It names the inputs where MLflow converts them; of tensors it would refuse all but arrays of exactly one type.
+    """
+    signature: dict[str, list[dict[str, Any]]] = {
+        "outputs": [{"type": "string", "name": "label"}, {"type": "double", "name": "probability"}],
+        "params": [{"name": "task", "type": "string", "default": None, "shape": None}],
+    }
+    match parse_input(artifact.model.input):
+        case TextInput():
+            signature["inputs"] = [{"type": "string", "required": True}]
+        case TabularInput(columns=columns):
+            signature["inputs"] = [
+                {"type": "double" if kind == "number" else "string", "name": name, "required": True}
+                for name, kind in columns.items()
+            ]
+    return signature
 
 
 def _compared(tasks: list[str], decision: Decision) -> list[Measurement]:

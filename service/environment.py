@@ -38,4 +38,5 @@ def environment(directory: Path, ports: Ports) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, (os.cpu_count() or 1) // 4))),
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "30",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     }

@@ -1,7 +1,9 @@
 """Server-sent events: what a model does, as it happens."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from weakref import WeakSet
 
 import msgspec
 from fastapi.responses import StreamingResponse
@@ -21,7 +23,8 @@ class Streams:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._open = 0
+        # A stream counts as long as somebody holds it: also one whose client left before its first line.
+        self._open: WeakSet[AsyncIterator[bytes]] = WeakSet()
 
     def open(self, hub: AskedHub, last_event_id: str | None) -> StreamingResponse:
         """A new stream, from the event after `last_event_id` on, or from now.
@@ -29,24 +32,22 @@ class Streams:
         Raises:
             RequestFault: `too_many_streams`.
         """
-        if self._open >= self._limit:
+        if len(self._open) >= self._limit:
             raise RequestFault("too_many_streams", f"a replica holds at most {self._limit} streams")
         digits = last_event_id or ""
         since = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 16 else None
-        return StreamingResponse(self._lines(hub, since), headers=HEADERS, media_type="text/event-stream")
+        lines = _lines(hub, since)
+        self._open.add(lines)
+        return StreamingResponse(lines, headers=HEADERS, media_type="text/event-stream")
 
-    async def _lines(self, hub: AskedHub, since: int | None) -> AsyncIterator[bytes]:
-        self._open += 1
-        try:
-            yield b"retry: 1000\n\n"
-            async with asyncio.timeout(STREAM_SECONDS):
-                while True:
-                    since, lines = await _next(hub, since)
-                    yield lines
-        except TimeoutError:
-            return
-        finally:
-            self._open -= 1
+
+async def _lines(hub: AskedHub, since: int | None) -> AsyncIterator[bytes]:
+    since, first = await _next(hub, since)  # settles where the stream begins, before the client knows that it has
+    yield b"retry: 1000\n\n" + first
+    deadline = time.monotonic() + STREAM_SECONDS
+    while time.monotonic() < deadline:
+        since, lines = await _next(hub, since)
+        yield lines
 
 
 async def _next(hub: AskedHub, since: int | None) -> tuple[int | None, bytes]:

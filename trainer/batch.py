@@ -28,6 +28,11 @@ class Batch:
         """The named rows, in that order: a slice shares memory, indices copy."""
         return Batch(self.ids[rows], self.inputs[rows], self.targets[rows], self.tasks[rows])
 
+    def after(self, last_id: int) -> "Batch":
+        """The rows with larger ids; itself when that is all of them."""
+        is_later = self.ids > last_id
+        return self if bool(is_later.all()) else self.select(is_later)
+
     def to(self, device: torch.device) -> "Batch":
         """The same rows on another device; itself when it is there already."""
         if self.inputs.device == device:

@@ -39,13 +39,11 @@ def fisher_diagonal(network: Network, examples: Batch, variant: FisherVariant = 
     """
     if not len(examples):
         raise ValueError("the Fisher information of no rows is undefined")
-    total = _sum_of_squares(network, examples, variant, seed, torch.float32)
-    if not bool(total.isfinite().all()):
-        total = _sum_of_squares(network, examples, variant, seed, torch.float64)
-    mean = (total / len(examples)).float()
-    if not bool(mean.isfinite().all()):
-        raise UnstableFisher("non_finite_fisher", f"the Fisher information of {len(examples)} rows is not finite")
-    return mean
+    for dtype in (torch.float32, torch.float64):
+        mean = _sum_of_squares(network, examples, variant, seed, dtype).div_(len(examples)).float()
+        if bool(mean.isfinite().all()):
+            return mean
+    raise UnstableFisher("non_finite_fisher", f"the Fisher information of {len(examples)} rows is not finite")
 
 
 def _sum_of_squares(network: Network, examples: Batch, variant: FisherVariant, seed: int, dtype: torch.dtype) -> Tensor:

@@ -4,6 +4,7 @@ A Linear layer has Σ_n (∂/∂W)² = (G²)ᵀ(X²), with G the gradients of it
 Embedding first adds up a sample's gradients by token, a Conv2d over the places that its kernel visits.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -18,8 +19,8 @@ class LayerRule(Protocol):
         """Squares the parameters' gradients that follow from one gradient of the layer's outputs, and keeps the sum."""
         ...
 
-    def squares(self) -> list[tuple[Tensor, Tensor]]:
-        """Each parameter with its sum over samples and over all gradients taken."""
+    def add_to(self, totals: Mapping[Tensor, Tensor]) -> None:
+        """Adds, for each parameter, the sum over samples and over all gradients taken to its total."""
         ...
 
 
@@ -60,9 +61,10 @@ class _LinearRule:
         gradient = gradient.to(self._energy.dtype)
         self._energy.addcmul_(gradient, gradient)
 
-    def squares(self) -> list[tuple[Tensor, Tensor]]:
-        found = [(self._layer.weight, self._energy.T @ self._inputs.square())]
-        return found if self._layer.bias is None else [*found, (self._layer.bias, self._energy.sum(dim=0))]
+    def add_to(self, totals: Mapping[Tensor, Tensor]) -> None:
+        totals[self._layer.weight].add_(self._energy.T @ self._inputs.square())
+        if self._layer.bias is not None:
+            totals[self._layer.bias].add_(self._energy.sum(dim=0))
 
 
 class _Conv2dRule:
@@ -78,9 +80,10 @@ class _Conv2dRule:
         self._weight += torch.bmm(flat, self._patches).square_().sum(dim=0)
         self._bias += flat.sum(dim=2).square_().sum(dim=0)
 
-    def squares(self) -> list[tuple[Tensor, Tensor]]:
-        found = [(self._layer.weight, self._weight.view_as(self._layer.weight))]
-        return found if self._layer.bias is None else [*found, (self._layer.bias, self._bias)]
+    def add_to(self, totals: Mapping[Tensor, Tensor]) -> None:
+        totals[self._layer.weight].add_(self._weight.view_as(self._layer.weight))
+        if self._layer.bias is not None:
+            totals[self._layer.bias].add_(self._bias)
 
 
 class _EmbeddingRule:
@@ -99,6 +102,6 @@ class _EmbeddingRule:
         by_pair = torch.zeros_like(self._energy).index_add_(0, self._place, kept)
         self._energy.addcmul_(by_pair, by_pair)
 
-    def squares(self) -> list[tuple[Tensor, Tensor]]:
-        total = self._energy.new_zeros(self._layer.weight.shape)
-        return [(self._layer.weight, total.index_add_(0, self._tokens, self._energy))]
+    def add_to(self, totals: Mapping[Tensor, Tensor]) -> None:
+        total = totals[self._layer.weight]
+        total.index_add_(0, self._tokens, self._energy.to(total.dtype))

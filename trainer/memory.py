@@ -1,10 +1,16 @@
 """Where strategies keep examples: preallocated rows, and the replay buffer, a fair sample of all it has seen."""
 
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.batch import Batch
 from trainer.strategy import Fetch, State
+
+Numbers = NDArray[Any]
 
 
 class Rows:
@@ -50,10 +56,10 @@ class Rows:
 class ReplayBuffer:
     """A uniform sample, without replacement, of everything it was shown: of the stream, or of each class.
 
-    Every row gets a random key on arrival; the buffer keeps the rows with the smallest keys (bottom-k sampling, in
-    law the same as reservoir sampling: Vitter, *Random Sampling with a Reservoir*, 1985). Class-balanced, it keeps the
-    smallest keys of every class, as many as fit when capacity is shared out equally; shares only ever shrink, so each
-    class stays a uniform sample of its own rows (Chrysakis and Moens, *Online Continual Learning from Imbalanced
+    Every row gets a random key on arrival and the buffer keeps the rows with the smallest ones (bottom-k sampling, in
+    law the same as Vitter, *Random Sampling with a Reservoir*, 1985). Class-balanced, it keeps the smallest keys of
+    every class, as many as fit when the capacity is shared out equally; shares only ever shrink, so what is kept of a
+    class stays a uniform sample of it (the aim of Chrysakis and Moens, *Online Continual Learning from Imbalanced
     Data*, 2020). Rows whose id is not above the largest id shown before count as seen and are passed over.
     """
 
@@ -62,99 +68,96 @@ class ReplayBuffer:
         self._balanced = balanced
         self._generator = torch.Generator().manual_seed(seed)
         self._rows = Rows()
-        self._keys = torch.zeros(capacity, dtype=torch.float64)
-        self._groups = torch.zeros(capacity, dtype=torch.int64)
-        self._count = 0
+        self._keys = np.zeros(0)
         self._seen_through = -1
         self._index()
 
     def __len__(self) -> int:
         """Number of rows kept, at most the capacity."""
-        return self._count
+        return len(self._keys)
 
     def insert(self, batch: Batch) -> None:
-        """Shows the buffer rows with ascending ids."""
-        batch = batch.select(batch.ids > self._seen_through)
+        """Shows the buffer rows."""
+        batch = batch.after(self._seen_through)
         if len(batch) == 0:
             return
-        self._seen_through = int(batch.ids[-1])
-        keys = torch.rand(len(batch), dtype=torch.float64, generator=self._generator)
-        groups = batch.targets.cpu() if self._balanced else torch.zeros(len(batch), dtype=torch.int64)
-        self._rows.reserve(self._capacity, like=batch)
-        kept = smallest_keys(
-            torch.cat([self._groups[: self._count], groups]),
-            torch.cat([self._keys[: self._count], keys]),
-            self._capacity,
-        )
-        leaving = (~kept[: self._count]).nonzero().squeeze(1)
-        entering = kept[self._count :].nonzero().squeeze(1)
+        self._seen_through = int(batch.ids.max())
+        count = len(self)
+        keys = np.concatenate([self._keys, self._draw_keys(batch)])
+        kept = smallest_keys(keys, self._capacity)
+        entering, leaving = kept[count:].nonzero()[0], (~kept[:count]).nonzero()[0]
         if len(entering) == 0:
             return
-        slots = torch.cat([leaving, torch.arange(self._count, self._capacity)])[: len(entering)]
-        self._rows.write(slots, batch.select(entering.to(batch.ids.device)))
-        self._keys[slots], self._groups[slots] = keys[entering], groups[entering]
-        self._count += len(entering) - len(leaving)
+        slots = np.concatenate([leaving, np.arange(count, self._capacity)])[: len(entering)]
+        self._rows.reserve(self._capacity, like=batch)
+        self._rows.write(torch.from_numpy(slots), batch.select(torch.from_numpy(entering).to(batch.ids.device)))
+        self._keys = keys[: count + len(entering) - len(leaving)]
+        self._keys[slots] = keys[count + entering]
         self._index()
 
     def sample(self, rows: int) -> Batch:
-        """Draws rows with replacement: each group's share is the same within one row, each of its rows equally likely.
+        """Draws rows with replacement: each class gets the same share within one row, a reservoir has one share.
 
         Raises:
             IndexError: the buffer is empty.
         """
-        if self._count == 0:
+        if len(self) == 0:
             raise IndexError("the replay buffer is empty")
-        first = torch.randint(len(self._sizes), (), generator=self._generator)
-        group = (first + torch.arange(rows)) % len(self._sizes)
-        within = torch.rand(rows, dtype=torch.float64, generator=self._generator) * self._sizes[group]
-        return self._rows.read(self._by_group[self._starts[group] + within.long()])
+        draws = torch.rand(rows + 1, dtype=torch.float64, generator=self._generator).numpy()
+        group = (int(draws[-1] * len(self._sizes)) + np.arange(rows)) % len(self._sizes)
+        within = (draws[:-1] * self._sizes[group]).astype(np.int64)
+        return self._rows.read(torch.from_numpy(self._by_group[self._starts[group] + within]))
 
     def state_dict(self) -> State:
         """Ids, keys and generator; the rows themselves stay in the example store."""
         return {
-            "ids": self._rows.ids(self._count),
-            "keys": self._keys[: self._count].clone(),
+            "ids": self._rows.ids(len(self)),
+            "keys": torch.from_numpy(self._keys.copy()),
             "generator": self._generator.get_state(),
             "seen_through": self._seen_through,
         }
 
     def load_state_dict(self, state: State, examples: Fetch) -> None:
         """Continues bit for bit from a saved state; the rows are fetched by their ids."""
-        self._count = len(state["ids"])
+        self._keys = state["keys"].numpy().copy()
         self._seen_through = state["seen_through"]
         self._generator.set_state(state["generator"])
-        if self._count:
+        if len(self):
             batch = examples(state["ids"])
-            slots = torch.arange(self._count)
             self._rows.reserve(self._capacity, like=batch)
-            self._rows.write(slots, batch)
-            self._keys[slots] = state["keys"]
-            self._groups[slots] = batch.targets.cpu() if self._balanced else 0
+            self._rows.write(torch.arange(len(self)), batch)
         self._index()
+
+    def _draw_keys(self, batch: Batch) -> Numbers:
+        """A random number from 0 to 1 for each row, plus its class where those are kept apart."""
+        keys: Numbers = torch.rand(len(batch), dtype=torch.float64, generator=self._generator).numpy()
+        return keys + batch.targets.cpu().numpy() if self._balanced else keys
 
     def _index(self) -> None:
         """Lists the slots by group, so that a draw costs no search."""
-        groups = self._groups[: self._count]
-        self._by_group = groups.argsort(stable=True)
-        counts = torch.bincount(groups)
+        self._by_group = self._keys.argsort()
+        counts = np.bincount(self._keys.astype(np.int64))
         self._sizes = counts[counts > 0]
-        self._starts = self._sizes.cumsum(0) - self._sizes
+        self._starts = self._sizes.cumsum() - self._sizes
 
 
-def smallest_keys(groups: Tensor, keys: Tensor, capacity: int) -> Tensor:
-    """Marks (n,) the rows to keep: the smallest keys of each group, at most `capacity` shared out equally."""
+def smallest_keys(keys: Numbers, capacity: int) -> Numbers:
+    """Marks (n,) the keys to keep: the smallest of each group, at most `capacity` shared out equally.
+
+    A key's whole part is its group.
+    """
     if len(keys) <= capacity:
-        return torch.ones(len(keys), dtype=torch.bool)
+        return np.ones(len(keys), dtype=np.bool_)
     order = keys.argsort()
-    order = order[groups[order].argsort(stable=True)]
-    counts = torch.bincount(groups)
-    rank = torch.arange(len(keys)) - (counts.cumsum(0) - counts)[groups[order]]
-    kept = torch.empty(len(keys), dtype=torch.bool)
-    kept[order] = rank < equal_shares(counts, capacity)[groups[order]]
+    groups = keys[order].astype(np.int64)
+    counts = np.bincount(groups)
+    rank = np.arange(len(keys)) - (counts.cumsum() - counts)[groups]
+    kept = np.empty(len(keys), dtype=np.bool_)
+    kept[order] = rank < equal_shares(counts, capacity)[groups]
     return kept
 
 
-def equal_shares(counts: Tensor, capacity: int) -> Tensor:
+def equal_shares(counts: Numbers, capacity: int) -> Numbers:
     """How many rows each group may keep: the same level for all that have more, the remainder to the first of them."""
     left, level = capacity, 0
     for place, count in enumerate(ascending := sorted(counts.tolist())):
@@ -162,8 +165,8 @@ def equal_shares(counts: Tensor, capacity: int) -> Tensor:
         if count > level:
             break
         left -= count
-    shares = counts.clamp(max=level)
-    larger = (counts > level).nonzero().squeeze(1)
+    shares = counts.clip(max=level)
+    larger = (counts > level).nonzero()[0]
     shares[larger[: capacity - int(shares.sum())]] += 1
     return shares
 

@@ -1,10 +1,10 @@
 """Squared gradients of single samples, summed over samples, without a pass for each sample.
 
 Layers that `layer_rules` knows need one backward pass down to their outputs. Every other parameter, and any that the
-module uses more than once, goes through `torch.func`.
+module uses more than once, goes through `torch.func`; what that cannot vectorise is taken one sample at a time.
 """
 
-import itertools
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -54,6 +54,7 @@ class PerSampleSquares:
         self._ruled = self._find_ruled(example)
         by_rule = {each for layer in self._ruled for each in layer.parameters()}
         self._rest = {name: parameters[name] for name in views if parameters[name] not in by_rule}
+        self._is_vectorised = True
         self._fixed = {name: each.detach() for name, each in parameters.items() if name not in self._rest}
 
     def add(self, inputs: Tensor, choose: Callable[[Tensor], Tensor]) -> None:
@@ -67,9 +68,9 @@ class PerSampleSquares:
             for rule, gradient in zip(rules, gradients, strict=True):
                 if gradient is not None:
                     rule.take(gradient)
-        for parameter, squares in itertools.chain.from_iterable(rule.squares() for rule in rules):
-            self._places[parameter] += squares
-        if self._rest:
+        for rule in rules:
+            rule.add_to(self._places)
+        if self._rest and directions.shape[1]:
             self._add_rest(self._network.scaled(inputs), directions)
 
     def _forward(self, inputs: Tensor, layers: Iterable[nn.Module]) -> tuple[Tensor, list[_Call]]:
@@ -77,7 +78,8 @@ class PerSampleSquares:
 
         def record(layer: nn.Module, given: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> None:
             if output.requires_grad:
-                calls.append(_Call(layer, *given, *named.values(), get_gradient_edge(output)))
+                inputs = (*given, *named.values())[0]
+                calls.append(_Call(layer, inputs, get_gradient_edge(output)))
 
         with ExitStack() as stack, torch.enable_grad():
             for layer in layers:
@@ -102,18 +104,39 @@ class PerSampleSquares:
 
     def _add_rest(self, inputs: Tensor, directions: Tensor) -> None:
         n_numbers = directions.shape[1] * sum(each.numel() for each in self._rest.values())
-        rows = max(1, REST_NUMBERS // max(1, n_numbers))
+        rows = max(1, REST_NUMBERS // n_numbers)
         for some, some_directions in zip(torch.split(inputs, rows), torch.split(directions, rows), strict=True):
-            squares = vmap(self._squares_of_row)(some, some_directions)
-            for name, parameter in self._rest.items():
-                self._places[parameter] += squares[name].sum(dim=0)
+            for name, squares in self._squares_of_rest(some, some_directions).items():
+                self._places[self._rest[name]] += squares
+
+    def _squares_of_rest(self, inputs: Tensor, directions: Tensor) -> dict[str, Tensor]:
+        if self._is_vectorised:
+            try:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", message="There is a performance drop")
+                    squares: dict[str, Tensor] = vmap(self._squares_of_row)(inputs, directions)
+                return {name: each.sum(dim=0) for name, each in squares.items()}
+            except RuntimeError:
+                self._is_vectorised = False
+        return self._squares_one_by_one(inputs, directions)
+
+    def _squares_one_by_one(self, inputs: Tensor, directions: Tensor) -> dict[str, Tensor]:
+        parameters = list(self._rest.values())
+        total = {name: torch.zeros_like(each, dtype=self._dtype) for name, each in self._rest.items()}
+        for row, row_directions in zip(inputs, directions, strict=True):
+            logits = self._network(row.unsqueeze(0)).squeeze(0)
+            for direction in row_directions:
+                found = torch.autograd.grad(logits, parameters, direction, retain_graph=True, materialize_grads=True)
+                for name, gradient in zip(total, found, strict=True):
+                    total[name] += gradient.to(self._dtype).square()
+        return total
 
     def _squares_of_row(self, row: Tensor, directions: Tensor) -> dict[str, Tensor]:
         def logits(rest: dict[str, Tensor]) -> Tensor:
             output: Tensor = functional_call(self._network.module, {**self._fixed, **rest}, (row.unsqueeze(0),))
             return output.squeeze(0)
 
-        pull_back = vjp(logits, self._rest)[1]
+        pull_back = vjp(logits, {name: each.detach() for name, each in self._rest.items()})[1]
         (gradients,) = vmap(pull_back)(directions)
         return {name: gradient.to(self._dtype).square().sum(dim=0) for name, gradient in gradients.items()}
 

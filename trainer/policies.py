@@ -53,7 +53,7 @@ class PromotionSettings(Specification):
     budget: Share = 0.20
     alpha: float = Field(default=0.05, gt=0.0, le=0.5)
     floor_drop: Share = 0.02
-    floor_rows: int = Field(default=200, ge=1, le=100_000)
+    floor_rows: int = Field(default=100, ge=1, le=100_000)
     min_rows: int = Field(default=20, ge=1, le=100_000)
     max_negative_flips: Share = 0.04
     refused: Literal["continue", "restore"] = "continue"

@@ -50,9 +50,11 @@ class _Gate:
             return self._weigh(hurt)
         if hurt:
             return self._without_gain(hurt)
-        if not self._gains and not self._paired.is_first and self._thin.p_loss < THIN_ALPHA:
-            missing = self._policy.min_rows - self._thin.rows
-            return self._answer("hold", [f"{_fall(self._thin)}: to tell loss from chance {missing} more are needed"])
+        missing = self._policy.min_rows - self._thin.rows
+        if missing > 0 and not self._gains and not self._paired.is_first and self._thin.p_loss < THIN_ALPHA:
+            return self._answer(
+                "hold", [f"{_fall(self._thin)}: {missing} more rows are needed to tell loss from chance"]
+            )
         return self._answer("promote", [*self._gains, self._nothing_lost()])
 
     def _is_lost(self, t: Tally) -> bool:

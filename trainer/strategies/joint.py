@@ -37,9 +37,9 @@ class Joint(Naive):
 
     def after_step(self, network: Network, batch: Batch, logits: Tensor) -> None:  # noqa: ARG002
         """Keeps the rows that are new."""
-        batch = batch.select(batch.ids > self._seen_through)
+        batch = batch.after(self._seen_through)
         if len(batch):
-            self._seen_through = int(batch.ids[-1])
+            self._seen_through = int(batch.ids.max())
             self._keep(batch)
 
     def state_dict(self) -> State:

@@ -1,6 +1,7 @@
 """What the two halves are told of a model's configuration, and the actors that are made of it."""
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from service.settings import HostedModel
 from trainer.actor import TrainerActor
 
 COMMANDS_AT_A_TIME = 8
+STOP_SECONDS = 20.0
 
 
 def hosted(settings: Settings, state: Path) -> HostedModel:
@@ -46,7 +48,7 @@ def directory(settings: Settings, state: Path) -> Path:
 
 
 def start_hub(settings: Settings, state: Path) -> Any:
-    """Starts the model's hub; returns its handle at once."""
+    """Starts the model's hub and returns at once; it lives for as long as this handle does."""
     registry = partial(Registry, settings.model, settings.registry.uri, directory(settings, state))
     actor: Any = ray.remote(Hub)
     placed = actor.options(name=hub_name(settings.model), namespace=NAMESPACE, num_cpus=0, max_restarts=-1)
@@ -54,7 +56,7 @@ def start_hub(settings: Settings, state: Path) -> Any:
 
 
 def start_trainer(settings: Settings, state: Path) -> Any:
-    """Starts the model's trainer; returns its handle at once. The hub must exist."""
+    """Starts the model's trainer and returns at once; it lives for as long as this handle does, and needs the hub."""
     actor: Any = ray.remote(TrainerActor)
     placed = actor.options(
         name=trainer_name(settings.model),
@@ -78,6 +80,12 @@ def require_started(settings: Settings, trainer: Any) -> None:
     except ray.exceptions.RayActorError as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise InvalidConfiguration("trainer_failed", f"{settings.model}: {lines[-1].strip()}") from None
+
+
+def stop(trainers: Sequence[Any]) -> None:
+    """Lets trainers end at a checkpoint. Their state is safe without it; the next start is quicker with it."""
+    stopped = [trainer.stop.remote() for trainer in trainers]
+    ray.wait(stopped, num_returns=len(stopped), timeout=STOP_SECONDS)
 
 
 def _revealed(value: Any) -> Any:

@@ -1,0 +1,74 @@
+# Everything that one does with this repository. `make` alone says what there is.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+UV = $(shell command -v $(BIN)/uv || command -v uv || echo $(BIN)/uv)
+DEBIAN_PACKAGES := chromium
+PYTEST_ARGUMENTS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lock bench image-test debian-packages clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+install: $(VENV)/.installed ## the pinned run-time into .venv
+
+demo: $(VENV)/.installed ## learn five tasks of handwritten digits; EXIT=1 ends afterwards
+	$(BIN)/lifelong demo $(if $(EXIT),--exit)
+
+test: $(VENV)/.installed-dev debian-packages ## every test
+	$(BIN)/pytest $(PYTEST_ARGUMENTS)
+
+check: $(VENV)/.installed-dev ## the fast inner loop: style, types, layers, unit tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -m unit --durations=0 --durations-min=1 $(PYTEST_ARGUMENTS)
+
+lock: $(VENV)/.installed ## pin the newest allowed versions anew
+	$(UV) pip compile $(LOCK) pyproject.toml --output-file requirements.lock
+	$(UV) pip compile $(LOCK) pyproject.toml --group dev --output-file requirements-dev.lock
+
+bench: $(VENV)/.installed-dev ## measure what docs/benchmarks.md shows
+	$(BIN)/python -m benchmarks
+
+image-test: ## build the image and run it, without a Docker engine
+	deploy/image-test
+
+clean: ## remove what builds and tests leave behind; .venv and state stay
+	rm -rf build dist .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+LOCK := --python-version 3.11 --upgrade --no-header --no-annotate --no-emit-index-url --quiet
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed; if it has another name: make PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.uv: | $(BIN)/python
+	@test -x "$(UV)" || $(BIN)/python -m pip install --quiet uv
+	@touch $@
+
+# The stamps make a second run need no network. The bytecode of torch, ray and mlflow is compiled here, once.
+$(VENV)/.installed: requirements.lock pyproject.toml | $(VENV)/.uv
+	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --requirements requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock pyproject.toml | $(VENV)/.uv
+	$(UV) pip sync --quiet --python $(BIN)/python --compile-bytecode requirements-dev.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@ $(VENV)/.installed
+
+# Chromium drives the tests of the console page.
+debian-packages:
+	@missing=""; for package in $(DEBIAN_PACKAGES); do command -v $$package >/dev/null || missing="$$missing $$package"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	else \
+		echo "make test needs these Debian packages, which only root can install:$$missing" >&2; exit 1; \
+	fi

@@ -1,0 +1,128 @@
+"""Files of feedback in every format become the same events, with ids that make sending again harmless."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from contracts.events import FeedbackEvent
+from contracts.inputs import ImageInput, InputSpec, TabularInput, TensorInput, TextInput
+from lifelong.errors import BadFile
+from lifelong.rows import read_events
+from lifelong.send import BATCH_BYTES, BATCH_EVENTS, batches
+
+pytestmark = pytest.mark.unit
+PAIR, TEXT = TensorInput(shape=(2,)), TextInput()
+CUSTOMER = TabularInput(columns={"age": "number", "plan": ["free", "paid"]})
+
+
+def read(directory: Path, name: str, content: str, spec: InputSpec = PAIR) -> list[FeedbackEvent]:
+    path = directory / name
+    path.write_text(content, encoding="utf-8")
+    return list(read_events(path, spec))
+
+
+def instance(event: FeedbackEvent) -> object:
+    assert event.instance is not msgspec.UNSET
+    return msgspec.json.decode(event.instance)
+
+
+def test_ndjson_lines_are_events_as_over_rest(tmp_path: Path) -> None:
+    events = read(
+        tmp_path, "a.ndjson", '{"label": 3, "instance": [1, 2], "task": "t"}\n\n{"label":"x","prediction_id":"p"}'
+    )
+    assert [event.label_name for event in events] == ["3", "x"]
+    assert instance(events[0]) == [1, 2]
+    assert (events[0].task, events[1].prediction_id) == ("t", "p")
+
+
+def test_csv_columns_are_the_instance_in_their_order(tmp_path: Path) -> None:
+    events = read(tmp_path, "a.csv", "x0,label,x1,task\n0.5,yes,2,t\n")
+    assert (events[0].label, events[0].task, instance(events[0])) == ("yes", "t", [0.5, 2])
+
+
+def test_csv_numbers_take_the_shape_of_the_input(tmp_path: Path) -> None:
+    events = read(tmp_path, "a.csv", "label,a,b,c,d\n7,1,2,3,255\n", ImageInput(shape=(2, 2)))
+    assert instance(events[0]) == [[1, 2], [3, 255]]
+
+
+def test_csv_of_a_tabular_model_is_read_by_column_name(tmp_path: Path) -> None:
+    events = read(tmp_path, "a.csv", "plan,age,label\nfree,41,stays\n", CUSTOMER)
+    assert instance(events[0]) == {"plan": "free", "age": 41}
+
+
+def test_csv_of_a_text_model_has_the_text_in_the_instance_column(tmp_path: Path) -> None:
+    events = read(tmp_path, "a.csv", 'label,instance\ngreeting,"hello, ""you"""\n', TEXT)
+    assert instance(events[0]) == 'hello, "you"'
+
+
+def test_csv_may_name_predictions_in_place_of_instances(tmp_path: Path) -> None:
+    events = read(tmp_path, "a.csv", "label,prediction_id\n7,abc\n")
+    assert events[0].prediction_id == "abc"
+    assert events[0].instance is msgspec.UNSET
+
+
+def test_npz_arrays_are_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, instances=np.array([[1.0, 2.0], [3.0, 4.0]]), labels=np.array([0, 1]), tasks=np.array(["a", "b"]))
+    events = list(read_events(path, PAIR))
+    assert [(event.label_name, event.task, instance(event)) for event in events] == [
+        ("0", "a", [1.0, 2.0]),
+        ("1", "b", [3.0, 4.0]),
+    ]
+
+
+def test_ids_depend_on_the_content_and_the_row_alone(tmp_path: Path) -> None:
+    rows = '{"label":"a","prediction_id":"p"}\n' * 2
+    first, again = read(tmp_path, "a.ndjson", rows), read(tmp_path, "b.ndjson", rows)
+    other = read(tmp_path, "a.ndjson", rows + rows)
+    ids = [event.event_id for event in first]
+    assert ids == [event.event_id for event in again]
+    assert len(set(ids)) == 2
+    assert not set(ids) & {event.event_id for event in other}
+
+
+def test_an_id_that_a_row_brings_is_kept(tmp_path: Path) -> None:
+    events = read(tmp_path, "a.csv", "event_id,label,a,b\nmine,7,1,2\n,7,1,2\n")
+    assert events[0].event_id == "mine"
+    assert events[1].event_id not in (None, "mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.txt", "", "must end in one of"),
+        ("a.ndjson", '{"label": 3, "instance": [1]}\nnonsense\n', "line 2: the event is not valid JSON"),
+        ("a.ndjson", '{"label": 3}', "line 1: an event needs"),
+        ("a.csv", "a,b\n1,2\n", "must name each column once, with `label`"),
+        ("a.csv", "label,a,a\n1,2,3\n", "must name each column once"),
+        ("a.csv", "label,a,b\n1,2\n", "line 2: not a row like the header"),
+        ("a.csv", "label,a,b\n1,2,x\n", "line 2: a value is not a number"),
+        ("a.csv", "label,a,b\n1,2,nan\n", "line 2: a value is not finite"),
+        ("a.csv", "label,a\n1,2\n", "line 2: 1 columns beside the event's, expected (2,)"),
+        ("a.csv", "label,instance\n1,[1\n", "the column instance is not JSON"),
+        ("a.npz", "no archive", "not an npz file"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_row(tmp_path: Path, name: str, content: str, said: str) -> None:
+    with pytest.raises(BadFile) as caught:
+        read(tmp_path, name, content)
+    assert said in caught.value.detail
+
+
+def test_pickled_arrays_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, instances=np.array([{}], dtype=object), labels=np.array([0]))
+    with pytest.raises(BadFile, match="not an npz file of plain arrays"):
+        list(read_events(path, PAIR))
+
+
+def test_batches_stay_below_both_limits_and_lose_nothing() -> None:
+    large = msgspec.Raw(b'"' + b"x" * (BATCH_BYTES // 2) + b'"')
+    events = [FeedbackEvent(label="a", instance=large) for _ in range(3)]
+    events += [FeedbackEvent(label="a", prediction_id="p") for _ in range(BATCH_EVENTS + 1)]
+    made = list(batches(events))
+    assert [event for batch in made for event in batch] == events
+    assert max(len(batch) for batch in made) == BATCH_EVENTS
+    assert len(made[0]) == 1

@@ -1,0 +1,298 @@
+"""The application under Ray Serve with two replicas: swaps, crashes, counters, limits, over real HTTP."""
+
+import json
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import psutil
+import pytest
+import safetensors.numpy
+
+from tests.service.versions import artifact
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+PREDICT, FEEDBACK = "/v1/models/pets/predict", "/v1/models/pets/feedback"
+BODY = {"instances": [[1, 2, 3, 4]]}
+PATIENCE_SECONDS = 60.0
+
+
+class Service:
+    """The driver process of a cluster, and a client of what it serves."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_ports()
+        self.versions = count(1)
+        self._log = (directory / "log").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.service.cluster", str(self.port), str(directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+        self.http = self.client()
+
+    def start(self) -> None:
+        """Returns once the application answers."""
+        self._expect("ready")
+
+    def client(self) -> httpx.Client:
+        """A client with connections of its own."""
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=30.0)
+
+    def tell(self, *command: Any) -> None:
+        """Gives the driver a command and waits until it has done it."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+        self._expect("done")
+
+    def promote(self) -> int:
+        """Announces the next version and returns its number once every replica serves it."""
+        version = next(self.versions)
+        self.tell("announce", version, version)
+        self.wait(lambda status: status["served_through"] == 10 * version and status["replicas"]["serving"] == 2)
+        return version
+
+    def wait(self, condition: Callable[[Any], bool]) -> Any:
+        """The first status for which the condition holds."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            answer = self.get("/v1/models/pets")
+            if answer.status_code == 200 and condition(answer.json()):
+                return answer.json()
+            time.sleep(0.02)
+        raise AssertionError(answer.text)
+
+    def get(self, path: str) -> httpx.Response:
+        """A GET, repeated when a replica that just died took it along."""
+        while True:
+            try:
+                return self.http.get(path)
+            except httpx.RemoteProtocolError:
+                continue
+
+    def processes(self, name: str) -> list[psutil.Process]:
+        """Processes of this cluster by what Ray calls them."""
+        own = psutil.Process(self.process.pid).children(recursive=True)
+        return [one for one in own if name in " ".join(one.cmdline())]
+
+    def close(self) -> None:
+        """Ends the cluster."""
+        self.http.close()
+        with self._log, self.process:  # leaving the process closes its pipes, which ends it, and waits
+            pass
+
+    def _expect(self, word: str) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.strip() == word:
+                return
+        self._log.seek(0)
+        raise AssertionError(f"the driver ended with {self.process.wait()}:\n{self._log.read()[-4000:]}")
+
+
+class Traffic:
+    """Predict requests from four clients while the block lasts; `statuses` and `versions` count what came back."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._send) for _ in range(4)]
+        self.statuses: Counter[int] = Counter()
+        self.versions: Counter[int] = Counter()
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _send(self) -> None:
+        with self._service.client() as client:
+            while not self._stop.is_set():
+                try:
+                    answer = client.post(PREDICT, json=BODY)
+                except httpx.TransportError:
+                    self.statuses[0] += 1  # HAProxy closes a connection whose request a dead replica took along
+                    continue
+                self.statuses[answer.status_code] += 1
+                if answer.status_code == 500: print("BODY", answer.headers, answer.text, flush=True)
+                if answer.status_code == 200:
+                    self.versions[answer.json()["version"]] += 1
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    directory = Path(tempfile.mkdtemp(prefix="ll-"))  # short: Ray and HAProxy put sockets below it
+    running = Service(directory)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.close()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def free_ports() -> int:
+    """The first of three neighbouring free ports."""
+    while True:
+        first = random.randint(20_000, 29_000)
+        try:
+            for port in range(first, first + 3):
+                with socket.socket() as one:
+                    one.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+
+
+def test_a_new_model_is_ready_and_untrained(service: Service) -> None:
+    assert service.http.get("/v2/health/ready").status_code == 200
+    if next(service.versions) > 1:
+        pytest.fail("this test comes first")
+    service.versions = count(1)
+    answer = service.http.post(PREDICT, json=BODY)
+    assert (answer.status_code, answer.json()["error"]) == (409, "untrained")
+
+
+def test_every_replica_follows_and_no_request_fails(service: Service) -> None:
+    first = service.promote()
+    with Traffic(service) as traffic:
+        last = [service.promote() for _ in range(5)][-1]
+    assert set(traffic.statuses) == {200}
+    assert set(traffic.versions) <= set(range(first, last + 1))
+    assert {service.http.post(PREDICT, json=BODY).json()["version"] for _ in range(20)} == {last}
+
+
+def test_a_version_that_is_not_finite_is_never_served(service: Service) -> None:
+    good = service.promote()
+    tensors = safetensors.numpy.load(artifact(good).weights)
+    next(iter(tensors.values())).flat[0] = float("nan")
+    bad = next(service.versions)
+    with Traffic(service) as traffic:
+        service.tell("announce", bad, bad, safetensors.numpy.save(tensors).hex())
+        status = service.wait(lambda status: status["refused"] and status["refused"]["generation"] == bad)
+    assert status["replicas"]["serving"] == 0
+    assert set(traffic.statuses) == {200}
+    assert set(traffic.versions) == {good}
+    service.promote()
+
+
+def test_feedback_is_joined_whichever_replica_predicted(service: Service) -> None:
+    service.promote()
+    for _ in range(20):
+        with service.client() as one, service.client() as other:
+            (prediction,) = one.post(PREDICT, json=BODY).json()["predictions"]
+            named = {"prediction_id": prediction["prediction_id"], "label": "cat"}
+            answer = other.post(FEEDBACK, json={"events": [named]})
+        assert (answer.status_code, answer.json()["accepted"]) == (202, 1), answer.text
+
+
+def test_the_trainer_is_asked_and_its_refusal_relayed(service: Service) -> None:
+    assert service.http.post("/v1/models/pets/tasks/toys/close").json() == {"closed": "toys"}
+    assert service.http.post("/v1/models/pets/rollback", json={"version": 3}).json() == {"version": 3}
+    refused = service.http.post("/v1/models/pets/tasks/unheard/close")
+    assert (refused.status_code, refused.json()["error"]) == (404, "unknown_task")
+
+
+def test_counters_are_those_of_all_replicas_and_survive_one(service: Service) -> None:
+    version = service.promote()
+    for _ in range(40):
+        with service.client() as client:
+            assert client.post(PREDICT, json=BODY).status_code == 200
+    series = f'lifelong_predictions_total{{model="pets",version="{version}"}} 40.0'
+    wait_for_metric(service, series)
+    kill_one(service, "ServeReplica")
+    service.wait(lambda status: status["replicas"] == {"serving": 2, "behind": 0})
+    assert series in service.get("/metrics").text
+
+
+def test_a_killed_replica_costs_at_most_what_it_had_in_hand(service: Service) -> None:
+    service.promote()
+    with Traffic(service) as traffic:
+        kill_one(service, "ServeReplica")
+        service.wait(lambda status: status["replicas"] == {"serving": 1, "behind": 0})
+        service.wait(lambda status: status["replicas"] == {"serving": 2, "behind": 0})
+    assert set(traffic.statuses) <= {200, 503, 0}
+    assert traffic.statuses[503] + traffic.statuses[0] <= 4 * 3
+    assert service.promote() in {service.http.post(PREDICT, json=BODY).json()["version"]}
+
+
+def test_serving_goes_on_without_the_hub_and_follows_the_next_one(service: Service) -> None:
+    version = service.promote()
+    with Traffic(service) as traffic:
+        kill_one(service, "Hub")
+        service.wait(lambda status: status["version"] == 0)  # the new hub knows nothing yet
+        last = service.promote()
+    assert set(traffic.statuses) == {200}
+    assert set(traffic.versions) == {version, last}
+
+
+def test_an_oversized_body_is_refused_at_once(service: Service) -> None:
+    started = time.monotonic()
+    head = f"POST {PREDICT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 209715200\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413")
+    assert time.monotonic() - started < PATIENCE_SECONDS
+    chunks = (b" " * 65536 for _ in range(1000))
+    try:
+        answer = service.http.post(PREDICT, content=chunks, headers={"content-type": "application/json"})
+    except httpx.WriteError:
+        return  # refused while the client was still writing
+    assert answer.json()["error"] == "body_too_large"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        f"POST {PREDICT} HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+        f"POST {PREDICT} HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{{}}",
+        f"POST {PREDICT} HTTP/1.1\r\nhost: x\r\nx-long: {'a' * 70_000}\r\n\r\n",
+        f"GET /{'a' * 100_000} HTTP/1.1\r\nhost: x\r\n\r\n",
+    ],
+    ids=["negative length", "two lengths", "70 KB header", "100 KB path"],
+)
+def test_requests_that_are_not_http_never_reach_us(service: Service, head: str) -> None:
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 4")
+
+
+def test_news_arrive_while_they_happen(service: Service) -> None:
+    with service.client() as client, client.stream("GET", "/v1/models/pets/stream") as answer:
+        lines = answer.iter_lines()
+        assert next(lines) == "retry: 1000"
+        service.tell("narrate", 77)
+        assert next(line for line in lines if line.startswith("data:")).endswith('"data":{"version":77}}')
+
+
+def wait_for_metric(service: Service, line: str) -> None:
+    """Returns once the line is exported."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while line not in (text := service.get("/metrics").text):
+        assert time.monotonic() < deadline, text
+        time.sleep(0.1)
+
+
+def kill_one(service: Service, name: str) -> None:
+    """Kills a process of the cluster without warning."""
+    service.processes(f"ray::{name}")[0].kill()
