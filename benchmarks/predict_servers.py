@@ -88,6 +88,7 @@ class AbsentTrainer:
 def ours(port: int, directory: Path) -> None:
     """The service as `lifelong up` deploys it, one replica."""
     ports = Ports(port, port + 1, port + 2)
+    (directory / "haproxy").mkdir()
     os.environ.update(environment(directory / "haproxy", ports))
     import ray
 

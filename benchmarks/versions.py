@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -72,12 +73,12 @@ def measure(versions: int) -> dict[str, dict[str, float]]:
         opened = {"seconds": time.perf_counter() - started}
         for number in range(1, versions + 1):
             artifact = version(number)
-            timed("register", lambda artifact=artifact: registry.register(artifact))
-            timed("point", lambda number=number: registry.point(number, number - 1 or None, None, number))
+            timed("register", partial(registry.register, artifact))
+            timed("point", partial(registry.point, number, number - 1 or None, None, number))
             timed("champion", registry.champion)
-            timed("read", lambda number=number: registry.read(number))
+            timed("read", partial(registry.read, number))
             if number % KEPT == 0:
-                timed("prune", lambda number=number: registry.prune(range(number - KEPT, number + 1)))
+                timed("prune", partial(registry.prune, range(number - KEPT, number + 1)))
         added = {"megabytes": (psutil.Process().memory_info().rss - before) / 1e6}
     return {"open": opened, "memory": added} | {name: _summary(values) for name, values in timings.items()}
 

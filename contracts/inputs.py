@@ -207,12 +207,20 @@ class InstanceDecoder:
         Raises:
             InvalidInstance: `wrong_type`, `wrong_shape` or `out_of_range`.
         """
+        row: Rows = self.batch([raw])[0]
+        return row
+
+    def batch(self, raws: Sequence[bytes | msgspec.Raw]) -> Rows:
+        """Returns encoded instances `(n, *row_shape)`: several times faster than one by one when they are small.
+
+        Raises:
+            InvalidInstance: as for one; it does not say which instance is at fault.
+        """
         try:
-            instance = self._decoder.decode(raw)
+            instances = [self._decoder.decode(raw) for raw in raws]
         except (msgspec.DecodeError, ValueError, RecursionError):
             raise InvalidInstance("wrong_type", f"an instance must be {describe(self._spec)}") from None
-        row: Rows = self._spec.encode([instance])[0]
-        return row
+        return self._spec.encode(instances)
 
 
 def describe(spec: InputSpec) -> str:

@@ -8,11 +8,11 @@ import msgspec
 from contracts.events import DEFAULT_TASK
 from feedback.errors import FeedbackUnavailable
 from feedback.log import Cursor, Record
+from feedback.messages import POSITION_HEADER
 from feedback.publisher import Message, Publisher
 from feedback.settings import KafkaSettings
 from feedback.sqlite import PARTITION, SqliteLog
 
-POSITION_HEADER = "outbox-position"
 BATCH_RECORDS = 1_000
 IDLE_SECONDS = 0.25
 RETRY_SECONDS = 0.5

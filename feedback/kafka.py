@@ -4,6 +4,7 @@ No deserialisers, no automatic commits, no automatic resets: bytes are decoded b
 caller's, and lost records are an error with a name. A broker that is away reads as a log without news.
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -21,15 +22,13 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
-from contracts.errors import InvalidEvent
-from feedback.cloudevents import unwrap
 from feedback.dead_letters import DeadLetters
 from feedback.errors import FeedbackGap, FeedbackReplaced, FeedbackUnavailable
-from feedback.log import Cursor, Original, Record
+from feedback.log import Cursor, Record
+from feedback.messages import to_record
 from feedback.settings import KafkaSettings
 from feedback.topics import Topic, Topics, connection
 
-POSITION_HEADER = "outbox-position"
 MAX_POLL_RECORDS = 5_000
 PARTITION_BYTES = 8 << 20
 IDLE_CHECK_SECONDS = 1.0
@@ -177,10 +176,11 @@ class KafkaReader:
     def _disconnect(self, error: Exception | None) -> None:
         if error is not None:
             LOGGER.warning("Kafka topic %s: %s", self._name, type(error).__name__)
-        if self._consumer is not None:
-            self._consumer.close(autocommit=False, timeout_ms=QUERY_MILLISECONDS)
-        if self._topics is not None:
-            self._topics.close()
+        with contextlib.suppress(KafkaError, OSError):
+            if self._topics is not None:
+                self._topics.close()
+            if self._consumer is not None:
+                self._consumer.close(autocommit=False, timeout_ms=QUERY_MILLISECONDS)
         self._consumer = self._topics = None
         self._attended, self._next = [], {}
         self._retry_at = time.monotonic() + RETRY_SECONDS
@@ -283,27 +283,7 @@ class KafkaReader:
     def _deliver(self, polled: _Polled) -> list[Record]:
         records: list[Record] = []
         for place, messages in polled.items():
-            records.extend(map(_record, messages))
+            records.extend(map(to_record, messages))
             self._next[place.partition] = messages[-1].offset + 1
             self._end[place.partition] = max(self._end.get(place.partition, 0), messages[-1].offset + 1)
         return records
-
-
-def _record(message: Any) -> Record:
-    value, headers = message.value, message.headers
-    position: int | None = None
-    body: bytes | None = value
-    error: str | None = None
-    if value is not None and len(headers) == 1 and headers[0][0] == POSITION_HEADER:
-        position = _position(headers[0][1])
-    else:
-        try:
-            body = unwrap(value, headers)
-        except InvalidEvent as invalid:
-            body, error = None, invalid.code
-    original = Original(message.key, value, headers)
-    return Record(message.partition, message.offset, position, message.timestamp / 1000, body, error, original)
-
-
-def _position(header: bytes | None) -> int | None:
-    return int(header) if header is not None and header.isdigit() and len(header) < 20 else None

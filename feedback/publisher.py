@@ -1,5 +1,6 @@
 """Sends records to Kafka and says which of them Kafka has."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,7 +11,10 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 from feedback.settings import KafkaSettings
 from feedback.topics import BOOTSTRAP_MILLISECONDS, MAX_RECORD_BYTES, Topics, connection
 
+DELIVERY_MILLISECONDS = 8_000
 ACKNOWLEDGED_SECONDS = 10.0
+"""More than the delivery may take, so that the client itself gives up first: only then can it be closed."""
+CLOSE_SECONDS = 1.0
 BATCH_BYTES = 256 << 10
 LINGER_MILLISECONDS = 5
 
@@ -48,29 +52,28 @@ class Publisher:
         self._producer: Any = None
 
     def publish(self, messages: Sequence[Message]) -> Published:
-        """Sends the messages in order and waits, at most 10 seconds, until the broker has them."""
-        sent = 0
-        deadline = time.monotonic() + ACKNOWLEDGED_SECONDS
+        """Sends the messages in order and waits until each is in the topic or has failed, about 10 seconds at most."""
         try:
             self._open()
-            futures, refused = self._send(messages)
-            for future in futures:
-                future.get(timeout=max(0.0, deadline - time.monotonic()))
-                sent += 1
-        except MessageSizeTooLargeError:
-            refused = True
+            futures, failure = self._send(messages)
         except (KafkaError, OSError) as error:
             self.close()
-            return Published(sent, type(error).__name__)
-        return Published(sent, "MessageSizeTooLargeError" if refused else None, refused)
+            return Published(0, type(error).__name__)
+        sent, failed = _await(futures)
+        failure = failed or failure
+        if failure is None or isinstance(failure, MessageSizeTooLargeError):
+            return Published(sent, failure and type(failure).__name__, failure is not None)
+        self.close()
+        return Published(sent, type(failure).__name__)
 
     def close(self) -> None:
         """Closes the connection and forgets what was not acknowledged."""
         if self._producer is not None:
-            self._producer.close(timeout=0)
+            with contextlib.suppress(KafkaError, OSError):
+                self._producer.close(timeout=CLOSE_SECONDS)
             self._producer = None
 
-    def _send(self, messages: Sequence[Message]) -> tuple[list[Any], bool]:
+    def _send(self, messages: Sequence[Message]) -> tuple[list[Any], Exception | None]:
         futures: list[Any] = []
         for message in messages:
             try:
@@ -81,10 +84,10 @@ class Publisher:
                     headers=message.headers,
                     timestamp_ms=int(message.timestamp * 1000),
                 )
-            except MessageSizeTooLargeError:
-                return futures, True
+            except MessageSizeTooLargeError as error:
+                return futures, error
             futures.append(future)
-        return futures, False
+        return futures, None
 
     def _open(self) -> None:
         if self._producer is not None:
@@ -94,6 +97,7 @@ class Publisher:
         self._producer = KafkaProducer(
             **connection(self._settings),
             bootstrap_timeout_ms=BOOTSTRAP_MILLISECONDS,
+            delivery_timeout_ms=DELIVERY_MILLISECONDS,
             max_block_ms=BOOTSTRAP_MILLISECONDS,
             max_request_size=MAX_RECORD_BYTES,
             batch_size=BATCH_BYTES,
@@ -101,3 +105,16 @@ class Publisher:
             allow_auto_create_topics=False,
             metrics_enabled=False,
         )
+
+
+def _await(futures: list[Any]) -> tuple[int, Exception | None]:
+    """Waits for all; returns how many succeeded before the first failure, and that failure."""
+    deadline = time.monotonic() + ACKNOWLEDGED_SECONDS
+    sent, failure = 0, None
+    for future in futures:
+        try:
+            future.get(timeout=max(0.0, deadline - time.monotonic()))
+            sent += failure is None
+        except KafkaError as error:
+            failure = failure or error
+    return sent, failure

@@ -24,8 +24,9 @@ from networks.settings import MlpSpec
 from trainer.policies import ProbeSettings, PromotionSettings
 
 SERVED, FINETUNED, JOINT = "digits", "digits-finetuning", "digits-joint"
-TITLES = {SERVED: "lifelong: replay + EWC", FINETUNED: "plain fine-tuning", JOINT: "joint, all data at hand"}
+TITLES = {SERVED: "replay + EWC", FINETUNED: "plain fine-tuning", JOINT: "joint training"}
 ROWS_PER_TASK = 2000
+EXAMPLES_ASKED = 100
 EXAMPLE_FILE = "example.json"
 
 
@@ -52,7 +53,7 @@ def run(state: Path | None, port: int, keep_serving: bool, as_json: bool) -> Non
     console.print(f"{data.name}: five tasks of two digits each, {sum(len(task.labels) for task in tasks)} events")
     with _directory(state) as directory, running(settings(data), Place(directory, "127.0.0.1", port)) as service:
         outcome = demonstrate(service, tasks)
-        steps = next_steps(service, tasks[0], directory)
+        steps = next_steps(service, tasks[-1], directory)
         emit(_document(outcome, data), as_json, *_report(outcome, data), steps)
         if keep_serving:
             console.print("serving until Ctrl-C")
@@ -86,25 +87,32 @@ def demonstrate(service: Service, tasks: Sequence[Task]) -> Outcome:
         for task in tasks:
             bar = progress.add_task(f"feedback for {task.name}", total=len(task.labels))
             learned = learn(clients, task, partial(progress.advance, bar))
-            progress.print(_growth(task, learned), highlight=False)
+            progress.print(_growth(task, learned), highlight=False, soft_wrap=True)
             progress.remove_task(bar)
         return Outcome(learned, test_accuracy(clients[0], tasks), time.monotonic() - begun)
 
 
 def next_steps(service: Service, task: Task, directory: Path) -> str:
-    """Commands that predict, correct and look, ready to be pasted; the instance is in a file of its own."""
-    example = directory / EXAMPLE_FILE
-    body = {"instances": [task.test_images[0].tolist()]}
-    example.write_bytes(msgspec.json.encode(body))
+    """Commands that predict, correct and look, ready to be pasted; the instance is in a file of its own.
+
+    The instance is one that the service gets wrong, if there is one among the first of the task's test rows.
+    """
+    rows = task.test_images[:EXAMPLES_ASKED].tolist()
+    truth = [str(label) for label in task.test_labels[:EXAMPLES_ASKED]]
     with Client(service.place.address, SERVED) as client:
-        answer = client.predict(body["instances"]).predictions[0]
-    base = f"{service.place.address}/v1/models/{SERVED}"
-    correction = msgspec.json.encode({"events": [{"prediction_id": answer.prediction_id, "label": answer.label}]})
+        answers = [answer.label for answer in client.predict(rows).predictions]
+        wrong = [place for place, answer in enumerate(answers) if answer != truth[place]]
+        chosen = wrong[0] if wrong else 0
+        prediction = client.predict([rows[chosen]]).predictions[0]
+    example = directory / EXAMPLE_FILE
+    example.write_bytes(msgspec.json.encode({"instances": [rows[chosen]]}))
+    correction = msgspec.json.encode({"events": [{"prediction_id": prediction.prediction_id, "label": truth[chosen]}]})
+    curl, base = "curl -H 'content-type: application/json' -d", f"{service.place.address}/v1/models/{SERVED}"
     return "\n".join(
         [
-            "What to try next:",
-            f"  predict  curl -H 'content-type: application/json' -d @{example} {base}/predict",
-            f"  correct  curl -H 'content-type: application/json' -d '{correction.decode()}' {base}/feedback",
+            f"What to try next ({example} holds a {truth[chosen]}, which is answered with {prediction.label}):",
+            f"  predict  {curl} @{example} {base}/predict",
+            f"  correct  {curl} '{correction.decode()}' {base}/feedback",
             f"  look     {service.place.address}/ in a browser, or: lifelong status --address {service.place.address}",
             "  your own model: lifelong init, then lifelong up lifelong.yaml",
         ]

@@ -18,12 +18,13 @@ def emit(document: Any, as_json: bool, *shown: RenderableType) -> None:
         return
     console = stdout()
     for renderable in shown:
-        console.print(renderable, highlight=False)
+        # A line of text may be a command to paste: the terminal may wrap it, we must not.
+        console.print(renderable, highlight=False, markup=False, soft_wrap=isinstance(renderable, str))
 
 
 def stdout() -> Console:
     """A console on stdout that never cuts what is piped."""
-    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, soft_wrap=False)
+    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 
 
 def stderr() -> Console:

@@ -35,12 +35,15 @@ def matrix_tables(models: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
 
 
 def comparison_table(matrices: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Average accuracy, backward transfer and forgetting of several models that learned the same stream."""
+    """Average accuracy, backward transfer and mean forgetting of several models that learned the same stream.
+
+    The last task cannot have been forgotten yet; so the mean is over the tasks before it.
+    """
     table = Table("after all tasks, in %")
     for column in ("average accuracy", "backward transfer", "forgetting"):
         table.add_column(column, justify="right")
     for name, matrix in matrices.items():
-        lost = [value for value in matrix["forgetting"] if value is not None]
+        lost = [value for value in matrix["forgetting"][:-1] if value is not None]
         average, transfer = percent(matrix["average_accuracy"]), signed(matrix["backward_transfer"])
         table.add_row(name, average, transfer, percent(sum(lost) / len(lost) if lost else None))
     return table

@@ -14,7 +14,7 @@ from lifelong.cluster import local_cluster, require_alive
 from lifelong.errors import ClusterLost
 from lifelong.instance import LOGS, Instance, claim, free_port, require_free
 from lifelong.output import emit, stderr
-from lifelong.settings import Settings
+from lifelong.settings import DEFAULT_STRATEGIES, Settings
 from service.environment import Ports, environment
 from service.errors import PartUnavailable
 from trainer.strategy import load
@@ -80,7 +80,10 @@ def running(models: Sequence[Settings], place: Place) -> Iterator[Service]:
     """
     begun = time.monotonic()
     for settings in models:
-        load(settings.strategies)
+        if (
+            settings.strategies != DEFAULT_STRATEGIES
+        ):  # to check them takes torch, which this process needs for nothing else
+            load(settings.strategies)
     with claim(place.state) as instance:
         require_free(place.port)
         ports = Ports(place.port, free_port(), free_port())

@@ -4,6 +4,7 @@ import importlib
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import nn
@@ -13,7 +14,7 @@ from contracts.inputs import ImageInput, InputSpec, TensorInput, TextInput, pars
 from contracts.labels import Column
 from contracts.versions import ModelDocument
 from networks.architectures import Convolutional, Mlp, Text
-from networks.flat import Network
+from networks.flat import Network, evaluating, find_head, scaled
 from networks.settings import ConvSpec, ImportedSpec, MlpSpec, NetworkSpec, TextSpec, check_fits, parse_network
 
 
@@ -69,7 +70,21 @@ def _imported(path: str, input_spec: InputSpec, n_columns: int) -> nn.Module:
         make = getattr(importlib.import_module(place), name)
     except (ImportError, AttributeError) as error:
         raise InvalidConfiguration("bad_import", f"network.import: {path}: {error}") from None
-    module = make(input_spec, n_columns)
+    module = make(input_spec, n_columns) if callable(make) else None
     if not isinstance(module, nn.Module):
         raise InvalidConfiguration("bad_import", f"network.import: {path}: must return a torch.nn.Module")
+    _check_outputs(module, input_spec, n_columns, path)
     return module
+
+
+def _check_outputs(module: nn.Module, input_spec: InputSpec, n_columns: int, path: str) -> None:
+    n_outputs = find_head(module).out_features
+    rows = torch.from_numpy(np.zeros((2, *input_spec.row_shape), input_spec.dtype))
+    with evaluating(module), torch.no_grad():
+        shape = tuple(module(scaled(rows)).shape)
+    if n_outputs != n_columns or shape != (2, n_columns):
+        raise InvalidConfiguration(
+            "bad_module",
+            f"network.import: {path}: for {n_columns} columns the last nn.Linear must have as many outputs, not "
+            f"{n_outputs}, and 2 rows must give the shape {(2, n_columns)}, not {shape}",
+        )

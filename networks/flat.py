@@ -3,7 +3,8 @@
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import safetensors.torch
@@ -60,19 +61,15 @@ class Network:
         self.module = module.to(device)
         self.columns = []
         self._seed = seed
-        self._head = _find_head(self.module)
+        self._head = find_head(self.module)
         self._resize_head(self._head.weight.data[:0], None if self._head.bias is None else self._head.bias.data[:0])
         self._flatten()
         self.grow(columns)
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Logits `(batch, len(columns))` of encoded instances `(batch, *row_shape)`; bytes are scaled to 0…1."""
-        logits: Tensor = self.module(self.scaled(inputs))
+        logits: Tensor = self.module(scaled(inputs))
         return logits
-
-    def scaled(self, inputs: Tensor) -> Tensor:
-        """Encoded instances as the module reads them: bytes become float32 in 0…1, all else stays as it is."""
-        return inputs.float().div_(255) if inputs.dtype == torch.uint8 else inputs
 
     def grow(self, columns: Sequence[Column]) -> None:
         """Appends outputs to the head and zeroes the gradient; outputs that were there keep their bits.
@@ -174,7 +171,29 @@ class Network:
             parameter.grad = gradients[name]
 
 
-def _find_head(module: nn.Module) -> nn.Linear:
+def scaled(inputs: Tensor) -> Tensor:
+    """Encoded instances as modules read them: bytes become float32 in 0…1, all else stays as it is."""
+    return inputs.float().div_(255) if inputs.dtype == torch.uint8 else inputs
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, each part's own mode afterwards."""
+    training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+def find_head(module: nn.Module) -> nn.Linear:
+    """The layer whose rows are the outputs: the module's last `nn.Linear`.
+
+    Raises:
+        InvalidConfiguration: `bad_module` for a module without a head, with a shared head, or not in float32.
+    """
     heads = [(name, each) for name, each in module.named_modules() if isinstance(each, nn.Linear)]
     if not heads:
         raise InvalidConfiguration("bad_module", "the network has no nn.Linear that could be its head")

@@ -1,11 +1,9 @@
 """The Ray Serve application: one ingress deployment that hosts every model. Nothing else in this package knows Ray."""
 
 import asyncio
-import os
 import time
 from collections.abc import Sequence
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, cast
 
 import httpx
@@ -20,8 +18,8 @@ from ray.serve.schema import LoggingConfig
 from contracts.status import NAMESPACE, hub_name, trainer_name
 from service import shortcut
 from service.counts import Increments
-from service.environment import CONFIG_FILE, Ports
-from service.errors import PartUnavailable, RequestFault, problem
+from service.environment import Ports
+from service.errors import PartUnavailable
 from service.hosting import Host, Parts
 from service.hub import Update
 from service.routes import build
@@ -47,7 +45,6 @@ def start(models: Sequence[HostedModel], settings: ServingSettings, host: str, p
         http_options=HTTPOptions(host=host, port=ports.http),
         logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
     )
-    _name_the_fault(Path(os.environ[CONFIG_FILE]).parent)
     deployment = serve.deployment(
         name="replica",
         num_replicas=settings.num_replicas,
@@ -169,17 +166,6 @@ def _find(name: str) -> ActorHandle[Any]:
         return ray.get_actor(name, namespace=NAMESPACE)
     except ValueError as error:
         raise LookupError(name) from error
-
-
-def _name_the_fault(directory: Path) -> None:
-    """Makes HAProxy answer for a replica that died with a problem document that says to try again, not a bare 500.
-
-    Serve wrote its own file there when it started HAProxy; HAProxy reads it anew whenever the replicas change.
-    """
-    answer = problem(RequestFault("replica_lost", "the replica went away while it answered; try again"))
-    headers = [(b"content-type", answer.content_type), (b"content-length", b"%d" % len(answer.body)), *answer.headers]
-    lines = [b"HTTP/1.1 503 Service Unavailable", *(b"%s: %s" % header for header in headers)]
-    (directory / "500.http").write_bytes(b"\r\n".join(lines) + b"\r\n\r\n" + answer.body)
 
 
 def _wait_until_live(url: str) -> None:

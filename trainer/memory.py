@@ -95,8 +95,11 @@ class ReplayBuffer:
         self._keys[slots] = keys[count + entering]
         self._index()
 
-    def sample(self, rows: int) -> Batch:
-        """Draws rows with replacement: each class gets the same share within one row, a reservoir has one share.
+    def sample(self, rows: int, beside: Tensor) -> Batch:
+        """Draws rows with replacement; within a class, or within a reservoir, each is equally likely.
+
+        Class-balanced, the draw goes to the classes that are rarest among the targets `beside` (n,): together they
+        hold each class as equally as so many rows allow.
 
         Raises:
             IndexError: the buffer is empty.
@@ -104,7 +107,11 @@ class ReplayBuffer:
         if len(self) == 0:
             raise IndexError("the replay buffer is empty")
         draws = torch.rand(rows + 1, dtype=torch.float64, generator=self._generator).numpy()
-        group = (int(draws[-1] * len(self._sizes)) + np.arange(rows)) % len(self._sizes)
+        present = np.zeros(len(self._sizes), dtype=np.int64)
+        if self._balanced:
+            present = np.bincount(beside.cpu().numpy(), minlength=self._labels[-1] + 1)[self._labels]
+        wanted = np.roll(fill_up(np.roll(present, first := int(draws[-1] * len(present))), rows), -first)
+        group = np.repeat(np.arange(len(wanted)), wanted)
         within = (draws[:-1] * self._sizes[group]).astype(np.int64)
         return self._rows.read(torch.from_numpy(self._by_group[self._starts[group] + within]))
 
@@ -137,7 +144,8 @@ class ReplayBuffer:
         """Lists the slots by group, so that a draw costs no search."""
         self._by_group = self._keys.argsort()
         counts = np.bincount(self._keys.astype(np.int64))
-        self._sizes = counts[counts > 0]
+        self._labels = counts.nonzero()[0]
+        self._sizes = counts[self._labels]
         self._starts = self._sizes.cumsum() - self._sizes
 
 
@@ -169,6 +177,16 @@ def equal_shares(counts: Numbers, capacity: int) -> Numbers:
     larger = (counts > level).nonzero()[0]
     shares[larger[: capacity - int(shares.sum())]] += 1
     return shares
+
+
+def fill_up(counts: Numbers, rows: int) -> Numbers:
+    """How many of `rows` each group gets so that, added to `counts`, they come as close to equal as they can."""
+    ascending = np.sort(counts)
+    level = ((ascending.cumsum() + rows) // np.arange(1, len(counts) + 1)).min()
+    added = (level - counts).clip(min=0)
+    lowest = (counts <= level).nonzero()[0]
+    added[lowest[: rows - int(added.sum())]] += 1
+    return added
 
 
 def _parts(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -6,8 +6,8 @@ module uses more than once, goes through `torch.func`; what that cannot vectoris
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import torch
@@ -15,23 +15,11 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 from torch.func import functional_call, vjp, vmap
 
-from networks.flat import Network
+from networks.flat import Network, scaled
 from trainer.layer_rules import has_rule, reads_rows, rule_for
 
 REST_NUMBERS = 2**24
 """Upper bound of the single gradients held at once: 64 MB in float32."""
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, each part's own mode afterwards."""
-    training = [part for part in module.modules() if part.training]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True
 
 
 class _Call(NamedTuple):
@@ -57,6 +45,11 @@ class PerSampleSquares:
         self._is_vectorised = True
         self._fixed = {name: each.detach() for name, each in parameters.items() if name not in self._rest}
 
+    @property
+    def rest(self) -> list[str]:
+        """Names of the parameters that no layer's rule covers: each costs a single gradient for every sample."""
+        return list(self._rest)
+
     def add(self, inputs: Tensor, choose: Callable[[Tensor], Tensor]) -> None:
         """Adds Σ_n Σ_v (∂ v·logits_n / ∂θ)² for the vectors v `(n, directions, columns)` that `choose` gives."""
         logits, calls = self._forward(inputs, self._ruled)
@@ -71,7 +64,7 @@ class PerSampleSquares:
         for rule in rules:
             rule.add_to(self._places)
         if self._rest and directions.shape[1]:
-            self._add_rest(self._network.scaled(inputs), directions)
+            self._add_rest(scaled(inputs), directions)
 
     def _forward(self, inputs: Tensor, layers: Iterable[nn.Module]) -> tuple[Tensor, list[_Call]]:
         calls: list[_Call] = []

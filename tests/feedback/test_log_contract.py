@@ -125,6 +125,7 @@ class _Broken:
     def __init__(self, log: FeedbackReader) -> None:
         self._log = log
         self.identity = log.identity
+        self.first_offset = log.first_offset
 
     def read(self, cursor: Cursor, limit: int, wait_seconds: float) -> list[Record]:
         return self._log.read(cursor, limit, wait_seconds)

@@ -5,8 +5,6 @@ from torch import Tensor, nn
 
 from contracts.inputs import InputSpec
 
-NOT_CALLABLE_AS_A_BUILDER = dict
-
 
 class Residual(nn.Module):
     """Normalisation with buffers, a frozen layer, a skip connection; the head is neither first nor last to be made."""
@@ -57,6 +55,14 @@ def build_headless(input_spec: InputSpec, n_columns: int) -> nn.Module:
 
 def build_doubles(input_spec: InputSpec, n_columns: int) -> nn.Module:
     return nn.Linear(4, n_columns, dtype=torch.float64)
+
+
+def build_fixed(input_spec: InputSpec, n_columns: int) -> nn.Module:
+    return nn.Linear(4, 10)
+
+
+def build_sequences(input_spec: InputSpec, n_columns: int) -> nn.Module:
+    return nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Linear(2, n_columns))
 
 
 def build_nothing(input_spec: InputSpec, n_columns: int) -> str:

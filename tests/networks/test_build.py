@@ -67,7 +67,7 @@ def test_the_users_module_is_built_by_import_path() -> None:
         ("tests.networks.nowhere:build", "No module named"),
         ("tests.networks.own_modules:rebuild", "has no attribute 'rebuild'"),
         ("tests.networks.own_modules:build_nothing", r"must return a torch\.nn\.Module"),
-        ("tests.networks.own_modules:TensorInput", "has no attribute"),
+        ("tests.networks.own_modules:__doc__", r"must return a torch\.nn\.Module"),
     ],
 )
 def test_a_path_that_builds_nothing_is_named(path: str, fact: str) -> None:
@@ -76,6 +76,16 @@ def test_a_path_that_builds_nothing_is_named(path: str, fact: str) -> None:
         build(spec, INPUT, COLUMNS, seed=0)
     assert refusal.value.code == "bad_import"
     assert path in refusal.value.detail
+
+
+@pytest.mark.parametrize(
+    ("builder", "fact"),
+    [("build_fixed", "as many outputs, not 10"), ("build_sequences", r"the shape \(2, 1\), not \(2, 2, 1\)")],
+)
+def test_outputs_of_the_wrong_shape_are_named(builder: str, fact: str) -> None:
+    spec = ImportedSpec.model_validate({"import": f"tests.networks.own_modules:{builder}"})
+    with pytest.raises(InvalidConfiguration, match=fact):
+        build(spec, INPUT, [], seed=0)
 
 
 def test_a_network_that_cannot_read_the_input_is_not_built() -> None:

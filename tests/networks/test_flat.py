@@ -18,22 +18,27 @@ torch.set_num_threads(1)
 COLUMNS = [Column(label) for label in "abcde"]
 OWN = ImportedSpec.model_validate({"import": "tests.networks.own_modules:build"})
 WITHOUT_BIAS = ImportedSpec.model_validate({"import": "tests.networks.own_modules:build_without_bias"})
+RANDOM = torch.Generator().manual_seed(0)
 KINDS: dict[str, tuple[NetworkSpec, InputSpec, Tensor]] = {
-    "mlp": (MlpSpec(hidden=[5]), TensorInput(shape=(2, 2)), torch.randn(3, 2, 2)),
-    "no hidden layer": (MlpSpec(hidden=[]), TensorInput(shape=(4,)), torch.randn(3, 4)),
+    "mlp": (MlpSpec(hidden=[5]), TensorInput(shape=(2, 2)), torch.randn(3, 2, 2, generator=RANDOM)),
+    "no hidden layer": (MlpSpec(hidden=[]), TensorInput(shape=(4,)), torch.randn(3, 4, generator=RANDOM)),
     "conv": (
         ConvSpec(channels=[2, 3], hidden=4),
         ImageInput(shape=(3, 8, 8)),
-        torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8),
+        torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8, generator=RANDOM),
     ),
-    "large images": (ConvSpec(channels=[2], hidden=4), TensorInput(shape=(40, 20)), torch.randn(3, 40, 20)),
+    "large images": (
+        ConvSpec(channels=[2], hidden=4),
+        TensorInput(shape=(40, 20)),
+        torch.randn(3, 40, 20, generator=RANDOM),
+    ),
     "text": (
         TextSpec(width=4, hidden=[3]),
         TextInput(max_tokens=6, buckets=9),
-        torch.randint(0, 9, (3, 6), dtype=torch.int32),
+        torch.randint(0, 9, (3, 6), dtype=torch.int32, generator=RANDOM),
     ),
-    "own": (OWN, TensorInput(shape=(4,)), torch.randn(3, 4)),
-    "own without bias": (WITHOUT_BIAS, TensorInput(shape=(4,)), torch.randn(3, 4)),
+    "own": (OWN, TensorInput(shape=(4,)), torch.randn(3, 4, generator=RANDOM)),
+    "own without bias": (WITHOUT_BIAS, TensorInput(shape=(4,)), torch.randn(3, 4, generator=RANDOM)),
 }
 
 

@@ -3,8 +3,9 @@
 import uuid
 from pathlib import Path
 
-import msgspec
 import pytest
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from contracts.errors import InvalidArtifact
@@ -34,9 +35,25 @@ class Place:
 
     def runs_with_files(self) -> list[bool]:
         client = self.client()
-        experiment = client.get_experiment_by_name(f"lifelong/{self.model}")
-        runs = client.search_runs([experiment.experiment_id])
-        return sorted(bool(client.list_artifacts(run.info.run_id, "model")) for run in runs)
+        return sorted(bool(client.list_artifacts(run.info.run_id, "model")) for run in self.runs())
+
+    def runs(self) -> list[Run]:
+        return list(self.client().search_runs([self.experiment_id()]))
+
+    def experiment_id(self) -> str:
+        experiment = self.client().get_experiment_by_name(f"lifelong/{self.model}")
+        assert experiment is not None
+        return str(experiment.experiment_id)
+
+    def registered(self) -> list[ModelVersion]:
+        return list(self.client().search_model_versions(f"name = '{self.model}'"))
+
+    def add_by_hand(self, number: int, source: str, run: str | None) -> None:
+        tags = {"lifelong.version": str(number), "lifelong.sha256": f"{number:064x}"}
+        self.client().create_model_version(self.model, source, run, tags=tags)
+
+    def add_run(self) -> str:
+        return str(self.client().create_run(self.experiment_id()).info.run_id)
 
 
 @pytest.fixture(params=["embedded", "server"])
@@ -47,7 +64,7 @@ def place(request: pytest.FixtureRequest, embedded: Path) -> Place:
     return Place(server.uri, embedded)
 
 
-def test_an_empty_registry_has_no_champion(place: Place):
+def test_an_empty_registry_has_no_champion(place: Place) -> None:
     registry = place.open()
     assert registry.champion() is None
     assert registry.versions() == []
@@ -55,20 +72,20 @@ def test_an_empty_registry_has_no_champion(place: Place):
         registry.read(1)
 
 
-def test_a_version_is_read_back_whole_by_another_process(place: Place):
+def test_a_version_is_read_back_whole_by_another_process(place: Place) -> None:
     place.open().register(version(1, b"\x00\xff" * 5000))
     assert place.open().read(1) == version(1, b"\x00\xff" * 5000)
 
 
-def test_the_same_version_twice_is_one(place: Place):
+def test_the_same_version_twice_is_one(place: Place) -> None:
     registry = place.open()
     registry.register(version(1))
     registry.register(version(1))
     place.open().register(version(1))
-    assert len(place.client().search_model_versions(f"name = '{place.model}'")) == 1
+    assert len(place.registered()) == 1
 
 
-def test_what_a_crash_left_half_done_is_finished(place: Place, monkeypatch: pytest.MonkeyPatch):
+def test_what_a_crash_left_half_done_is_finished(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = place.open()
     registry.register(version(1))
     monkeypatch.setattr(registry._client, "create_model_version", _crash)
@@ -78,11 +95,10 @@ def test_what_a_crash_left_half_done_is_finished(place: Place, monkeypatch: pyte
     again = place.open()
     again.register(version(2))
     assert again.read(2) == version(2)
-    experiment = place.client().get_experiment_by_name(f"lifelong/{place.model}")
-    assert len(place.client().search_runs([experiment.experiment_id])) == 2
+    assert len(place.runs()) == 2
 
 
-def test_aliases_and_generation_name_the_champion(place: Place):
+def test_aliases_and_generation_name_the_champion(place: Place) -> None:
     registry = place.open()
     for number in (1, 2, 3):
         registry.register(version(number))
@@ -96,7 +112,7 @@ def test_aliases_and_generation_name_the_champion(place: Place):
     assert place.client().get_registered_model(place.model).aliases.keys() == {CHAMPION, PREVIOUS}
 
 
-def test_our_numbers_need_not_be_those_of_mlflow(place: Place):
+def test_our_numbers_need_not_be_those_of_mlflow(place: Place) -> None:
     registry = place.open()
     registry.register(version(7))
     registry.register(version(12))
@@ -106,7 +122,7 @@ def test_our_numbers_need_not_be_those_of_mlflow(place: Place):
     assert place.client().get_model_version_by_alias(place.model, CHAMPION).version in (2, "2")
 
 
-def test_a_champion_must_be_registered(place: Place):
+def test_a_champion_must_be_registered(place: Place) -> None:
     registry = place.open()
     registry.register(version(1))
     registry.point(1, None, None, 1)
@@ -115,18 +131,18 @@ def test_a_champion_must_be_registered(place: Place):
     assert registry.champion() == (1, 1)
 
 
-def test_a_state_directory_begun_anew_goes_before_the_old_one(place: Place):
+def test_a_state_directory_begun_anew_goes_before_the_old_one(place: Place) -> None:
     place.open().register(version(1, b"old"))
     anew = place.open()
     anew.register(version(1, b"new"))
     anew.point(1, None, None, 1)
     assert place.open().read(1).weights == b"new"
     anew.prune({1})
-    assert len(place.client().search_model_versions(f"name = '{place.model}'")) == 1
+    assert len(place.registered()) == 1
     assert place.open().read(1).weights == b"new"
 
 
-def test_pruning_spares_what_is_kept_or_has_an_alias(place: Place):
+def test_pruning_spares_what_is_kept_or_has_an_alias(place: Place) -> None:
     registry = place.open()
     for number in range(1, 7):
         registry.register(version(number))
@@ -140,13 +156,14 @@ def test_pruning_spares_what_is_kept_or_has_an_alias(place: Place):
     assert place.runs_with_files() == [False] * 2 + [True] * 4
 
 
-def test_tags_and_metrics_are_there_for_people(place: Place):
+def test_tags_and_metrics_are_there_for_people(place: Place) -> None:
     registry = place.open()
     registry.register(version(3), MATRIX)
     found = place.client().search_model_versions(
         f"name = '{place.model}' and tags.`lifelong.verdict` = 'promote' and tags.`lifelong.strategies` = 'replay,ewc'"
     )
     assert [mine.tags["lifelong.version"] for mine in found] == ["3"]
+    assert found[0].run_id is not None
     run = place.client().get_run(found[0].run_id)
     assert run.info.status == "FINISHED"
     history = place.client().get_metric_history(found[0].run_id, "accuracy")
@@ -157,7 +174,7 @@ def test_tags_and_metrics_are_there_for_people(place: Place):
     assert [(metric.step, metric.value) for metric in forgetting] == [(0, 0.25), (1, 0.0)]
 
 
-def test_altered_files_are_refused(place: Place):
+def test_altered_files_are_refused(place: Place) -> None:
     registry = place.open()
     artifact = version(1)
     registry.register(Artifact(b"other weights", artifact.model, artifact.lineage, artifact.probes))
@@ -166,21 +183,21 @@ def test_altered_files_are_refused(place: Place):
     assert refusal.value.code == "digest_mismatch"
 
 
-def test_missing_files_are_refused(place: Place):
+def test_missing_files_are_refused(place: Place) -> None:
     place.open().register(version(1))
-    run = _bare_run(place)
-    _add_by_hand(place, 2, f"runs:/{run}/model", run)
+    run = place.add_run()
+    place.add_by_hand(2, f"runs:/{run}/model", run)
     with pytest.raises(InvalidArtifact) as refusal:
         place.open().read(2)
     assert refusal.value.code == "missing_file"
 
 
-def test_a_source_elsewhere_is_refused_and_spared(place: Place):
+def test_a_source_elsewhere_is_refused_and_spared(place: Place) -> None:
     registry = place.open()
     registry.register(version(1))
     registry.point(1, None, None, 1)
-    own = place.client().search_model_versions(f"name = '{place.model}'")[0]
-    _add_by_hand(place, 2, f"runs:/{own.run_id}/elsewhere", own.run_id)
+    own = place.registered()[0]
+    place.add_by_hand(2, f"runs:/{own.run_id}/elsewhere", own.run_id)
     with pytest.raises(InvalidArtifact) as refusal:
         registry.read(2)
     assert refusal.value.code == "source_not_allowed"
@@ -189,31 +206,31 @@ def test_a_source_elsewhere_is_refused_and_spared(place: Place):
     assert registry.read(1) == version(1)
 
 
-def test_the_run_of_another_model_is_refused(place: Place):
+def test_the_run_of_another_model_is_refused(place: Place) -> None:
     registry = place.open()
     registry.register(version(1))
     client = place.client()
     foreign = client.create_run(client.create_experiment(f"foreign-{place.model}")).info.run_id
-    _add_by_hand(place, 2, f"runs:/{foreign}/model", foreign)
+    place.add_by_hand(2, f"runs:/{foreign}/model", foreign)
     with pytest.raises(InvalidArtifact) as refusal:
         registry.read(2)
     assert refusal.value.code == "source_not_allowed"
 
 
-def test_versions_that_a_person_added_are_left_alone(place: Place):
+def test_versions_that_a_person_added_are_left_alone(place: Place) -> None:
     registry = place.open()
     registry.register(version(1))
-    run = _bare_run(place)
+    run = place.add_run()
     added = place.client().create_model_version(place.model, f"runs:/{run}/model", run)
     place.client().set_registered_model_alias(place.model, CHAMPION, added.version)
     assert registry.champion() is None
     assert registry.versions() == [1]
     place.client().delete_registered_model_alias(place.model, CHAMPION)
     registry.prune({1})
-    assert len(place.client().search_model_versions(f"name = '{place.model}'")) == 2
+    assert len(place.registered()) == 2
 
 
-def test_a_champion_deleted_by_hand_can_be_registered_again(place: Place):
+def test_a_champion_deleted_by_hand_can_be_registered_again(place: Place) -> None:
     registry = place.open()
     registry.register(version(1))
     registry.point(1, None, None, 1)
@@ -231,14 +248,3 @@ def test_a_champion_deleted_by_hand_can_be_registered_again(place: Place):
 
 def _crash(*arguments: object, **named: object) -> None:
     raise KeyboardInterrupt
-
-
-def _bare_run(place: Place) -> str:
-    client = place.client()
-    experiment = client.get_experiment_by_name(f"lifelong/{place.model}")
-    return str(client.create_run(experiment.experiment_id).info.run_id)
-
-
-def _add_by_hand(place: Place, number: int, source: str, run: str) -> None:
-    tags = {"lifelong.version": str(number), "lifelong.sha256": msgspec.json.encode(source).hex()[:64]}
-    place.client().create_model_version(place.model, source, run, tags=tags)

@@ -48,7 +48,7 @@ sys.stdout.write(json.dumps(facts))
 """
 
 
-def test_a_writer_and_a_reader_share_it_from_its_first_moment(tmp_path: Path):
+def test_a_writer_and_a_reader_share_it_from_its_first_moment(tmp_path: Path) -> None:
     with _started(WRITER, tmp_path) as writer:
         registry = Registry("digits", None, tmp_path)
         seen = []
@@ -63,7 +63,7 @@ def test_a_writer_and_a_reader_share_it_from_its_first_moment(tmp_path: Path):
     assert registry.read(LAST) == version(LAST)
 
 
-def test_a_kill_while_the_tables_are_made_does_no_harm(tmp_path: Path):
+def test_a_kill_while_the_tables_are_made_does_no_harm(tmp_path: Path) -> None:
     with _started(WRITER, tmp_path) as killed:
         while not (tmp_path / "mlflow.new-journal").exists() and killed.poll() is None:
             time.sleep(0.01)
@@ -75,7 +75,7 @@ def test_a_kill_while_the_tables_are_made_does_no_harm(tmp_path: Path):
     assert registry.read(1) == version(1)
 
 
-def test_it_leaves_the_process_and_its_directory_alone(tmp_path: Path):
+def test_it_leaves_the_process_and_its_directory_alone(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     with _started(INSPECTION, tmp_path / "state", tmp_path / "here") as inspected:
         output, errors = inspected.communicate()
@@ -89,7 +89,7 @@ def test_it_leaves_the_process_and_its_directory_alone(tmp_path: Path):
     assert list((tmp_path / "here").iterdir()) == []
 
 
-def test_a_state_directory_can_be_moved(tmp_path: Path):
+def test_a_state_directory_can_be_moved(tmp_path: Path) -> None:
     before = Registry("digits", None, tmp_path / "before")
     before.register(version(1))
     before.point(1, None, None, 1)
@@ -104,7 +104,7 @@ def test_a_state_directory_can_be_moved(tmp_path: Path):
     assert not (tmp_path / "before").exists()
 
 
-def test_artifacts_outside_the_state_directory_are_not_read(embedded: Path, tmp_path: Path):
+def test_artifacts_outside_the_state_directory_are_not_read(embedded: Path, tmp_path: Path) -> None:
     registry = Registry("outside", None, embedded)
     registry.register(version(1))
     for name, content in version(1).files().items():
@@ -120,7 +120,7 @@ def test_artifacts_outside_the_state_directory_are_not_read(embedded: Path, tmp_
     assert refusal.value.code == "source_not_allowed"
 
 
-def test_a_damaged_database_is_unavailable(tmp_path: Path):
+def test_a_damaged_database_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"this is no database " * 100)
     with pytest.raises(RegistryUnavailable):
         Registry("digits", None, tmp_path)

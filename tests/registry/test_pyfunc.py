@@ -62,7 +62,7 @@ QUESTIONS: list[tuple[str, str, list[Any], str | None]] = [
 
 def test_every_kind_of_model_answers_elsewhere_as_it_does_here(
     mlflow_server: MlflowServer, embedded: Path, tmp_path: Path
-):
+) -> None:
     torch.set_num_threads(1)
     asked, expected = [], []
     for uri in (None, mlflow_server.uri):
@@ -92,7 +92,7 @@ def _answers(artifact: Artifact, instances: Sequence[Any], task: str | None) -> 
     return [{"label": label, "probability": pytest.approx(probability)} for label, probability in pairs]
 
 
-def _ask(questions: list[dict[str, object]], directory: Path) -> object:
+def _ask(questions: list[dict[str, Any]], directory: Path) -> object:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     asked = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", USER],

@@ -23,7 +23,7 @@ CALLS: list[Callable[[Registry], object]] = [
 ]
 
 
-def test_a_server_that_was_down_is_used_again(mlflow_server: MlflowServer, tmp_path: Path):
+def test_a_server_that_was_down_is_used_again(mlflow_server: MlflowServer, tmp_path: Path) -> None:
     registry = Registry("outage", mlflow_server.uri, tmp_path)
     registry.register(version(1))
     registry.point(1, None, None, 1)
@@ -42,7 +42,7 @@ def test_a_server_that_was_down_is_used_again(mlflow_server: MlflowServer, tmp_p
     assert opened_meanwhile.read(1) == version(1)
 
 
-def test_a_server_that_never_answers_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_never_answers_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -52,7 +52,7 @@ def test_a_server_that_never_answers_is_unavailable(tmp_path: Path, monkeypatch:
             registry.champion()
 
 
-def test_the_address_and_its_password_are_not_in_the_error(tmp_path: Path):
+def test_the_address_and_its_password_are_not_in_the_error(tmp_path: Path) -> None:
     registry = Registry("digits", "http://user:secret@127.0.0.1:9", tmp_path)
     with pytest.raises(RegistryUnavailable) as refusal:
         registry.champion()

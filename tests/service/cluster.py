@@ -44,6 +44,7 @@ class Cluster:
 
     def __init__(self, port: int, directory: Path) -> None:
         ports = Ports(port, port + 1, port + 2)
+        (directory / "haproxy").mkdir()
         os.environ.update(environment(directory / "haproxy", ports))
         import ray
 

@@ -134,7 +134,6 @@ class Traffic:
                     self.statuses[0] += 1  # HAProxy closes a connection whose request a dead replica took along
                     continue
                 self.statuses[answer.status_code] += 1
-                if answer.status_code == 500: print("BODY", answer.headers, answer.text, flush=True)
                 if answer.status_code == 200:
                     self.versions[answer.json()["version"]] += 1
 
@@ -296,3 +295,11 @@ def wait_for_metric(service: Service, line: str) -> None:
 def kill_one(service: Service, name: str) -> None:
     """Kills a process of the cluster without warning."""
     service.processes(f"ray::{name}")[0].kill()
+
+
+def test_haproxy_listens_on_loopback_alone_and_dies_with_the_cluster(service: Service) -> None:
+    (haproxy,) = [one for one in service.processes("haproxy.cfg") if one.name() == "haproxy"]
+    listening = [one.laddr for one in haproxy.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+    assert {address.ip for address in listening} == {"127.0.0.1"}
+    kill_one(service, "HAProxyManager")
+    haproxy.wait(PATIENCE_SECONDS)

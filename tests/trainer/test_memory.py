@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.trainer.strategy_contract.checks import same_rows
 from trainer.batch import Batch
-from trainer.memory import ReplayBuffer, equal_shares
+from trainer.memory import ReplayBuffer, equal_shares, fill_up
 
 pytestmark = pytest.mark.unit
 
@@ -73,14 +73,39 @@ def test_few_rows_of_a_class_are_all_kept_beside_many_of_another() -> None:
     assert len(buffer) == 20
 
 
+NO_TARGETS = torch.empty(0, dtype=torch.int64)
+
+
 def test_a_draw_gives_each_class_its_share_whatever_is_kept_of_it() -> None:
-    drawn = fill(20, True, [0] * 100 + [1] * 5 + [2], seed=0).sample(31)
+    drawn = fill(20, True, [0] * 100 + [1] * 5 + [2], seed=0).sample(31, NO_TARGETS)
     counts = torch.bincount(drawn.targets)
     assert sorted(counts.tolist()) == [10, 10, 11]
 
 
+def test_a_draw_goes_to_the_classes_that_the_new_rows_lack() -> None:
+    buffer = fill(20, True, [0, 2, 3, 5] * 5, seed=0)
+    drawn = buffer.sample(30, torch.tensor([7] * 50 + [3] * 40 + [5] * 4))
+    assert torch.bincount(drawn.targets, minlength=6).tolist() in ([11, 0, 12, 0, 0, 7], [12, 0, 11, 0, 0, 7])
+
+
+def test_the_row_left_over_goes_to_every_class_in_turn() -> None:
+    buffer = fill(20, True, [0, 1, 2] * 10, seed=0)
+    favoured = torch.stack([torch.bincount(buffer.sample(4, NO_TARGETS).targets, minlength=3) for _ in range(60)])
+    assert (favoured.sum(dim=0) > 60).all()
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=12), st.integers(0, 60))
+def test_filling_up_makes_counts_as_equal_as_they_can_be(counts: list[int], rows: int) -> None:
+    added = fill_up(np.array(counts), rows).tolist()
+    filled = [count + more for count, more in zip(counts, added, strict=True)]
+    assert sum(added) == rows
+    assert all(more >= 0 for more in added)
+    raised = [total for total, more in zip(filled, added, strict=True) if more]
+    assert not raised or max(raised) <= min(filled) + 1
+
+
 def test_a_draw_from_a_reservoir_follows_the_stream() -> None:
-    drawn = fill(1000, False, [0] * 900 + [1] * 100, seed=0).sample(5000)
+    drawn = fill(1000, False, [0] * 900 + [1] * 100, seed=0).sample(5000, NO_TARGETS)
     assert abs(float((drawn.targets == 1).float().mean()) - 0.1) < 0.02
 
 
@@ -107,7 +132,7 @@ def test_bytes_stay_bytes_in_memory_that_is_taken_once() -> None:
     place = buffer._rows._reserved().inputs.data_ptr()
     buffer.insert(rows(20, [2, 3] * 10))
     assert buffer._rows._reserved().inputs.data_ptr() == place
-    drawn = buffer.sample(40)
+    drawn = buffer.sample(40, NO_TARGETS)
     assert drawn.inputs.dtype == torch.uint8
     assert torch.equal(drawn.inputs[:, 0], (drawn.ids % 251).to(torch.uint8))
 
@@ -120,9 +145,9 @@ def test_a_saved_buffer_names_rows_and_holds_none() -> None:
     resumed.load_state_dict(state, rows(0, targets).select)
     for each in (buffer, resumed):
         each.insert(rows(60, [3, 4, 5] * 4))
-    assert same_rows(buffer.sample(30), resumed.sample(30))
+    assert same_rows(buffer.sample(30, NO_TARGETS), resumed.sample(30, NO_TARGETS))
 
 
 def test_an_empty_buffer_has_nothing_to_draw() -> None:
     with pytest.raises(IndexError, match="empty"):
-        ReplayBuffer(4, True, 0).sample(1)
+        ReplayBuffer(4, True, 0).sample(1, NO_TARGETS)

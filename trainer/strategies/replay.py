@@ -16,8 +16,9 @@ from trainer.strategy import Fetch, Naive, State
 class Replay(Naive):
     """Appends `rows` exemplars to each step, drawn from a buffer of `capacity` examples.
 
-    The buffer is a reservoir of the whole stream or holds every class in equal number, which also lets a class of
-    few examples count as much as one of many. (Rolnick et al., *Experience Replay for Continual Learning*, 2019.)
+    The buffer is a reservoir of the whole stream, or it holds every class in equal number and replays those that the
+    new rows lack: so a class of few examples counts as much as one of many, and what is new does not drown the rest.
+    (Rolnick et al., *Experience Replay for Continual Learning*, 2019.)
     """
 
     capacity: int = Field(default=2000, gt=0, le=10_000_000)
@@ -33,7 +34,7 @@ class Replay(Naive):
         """The batch with `rows` exemplars, or the batch itself while nothing was learned yet."""
         if len(self._buffer) == 0:
             return batch
-        return concatenate([batch, self._buffer.sample(self.rows)])
+        return concatenate([batch, self._buffer.sample(self.rows, beside=batch.targets)])
 
     def after_step(self, network: Network, batch: Batch, logits: Tensor) -> None:  # noqa: ARG002
         """Offers the new rows to the buffer."""

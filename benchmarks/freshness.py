@@ -1,0 +1,110 @@
+"""Event accepted → a prediction by a version that learned it: the seconds in between, and where they go.
+
+`python -m benchmarks.freshness [--json] [--events N] [--interval S]`
+
+A service that has learned eight MNIST digits gets single corrections, one after the other: each is sent when the one before
+is served. The clock runs from the moment before the request to the first prediction whose version is at least the one that
+`served_through` reached. Gate and MLflow are on. Events that the split holds out as probes are counted apart: no version
+learns them.
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+import typer
+from rich.progress import track
+from rich.table import Table
+
+from contracts.events import FeedbackEvent
+from contracts.inputs import ImageInput
+from lifelong.client import Client
+from lifelong.data import mnist
+from lifelong.instance import free_port
+from lifelong.output import emit, stderr
+from lifelong.settings import Settings
+from lifelong.stream import Task, learn, split
+from lifelong.up import Place, running
+from trainer.policies import PromotionSettings
+
+POLL_SECONDS = 0.005
+PATIENCE_SECONDS = 15.0
+PAUSE_SECONDS = 0.3
+
+
+class Fresh(NamedTuple):
+    """One event: seconds until its 202, and until it was served; None if it was not within the patience."""
+
+    accepted: float
+    served: float | None
+    seconds: dict[str, float]
+
+
+def send_one(client: Client, task: Task, row: int) -> Fresh:
+    """Sends one event and waits until a version that learned it predicts."""
+    instance = msgspec.Raw(msgspec.json.encode(task.images[row].tolist()))
+    event = FeedbackEvent(label=str(task.labels[row]), event_id=f"fresh-{row}", instance=instance, task=task.name)
+    begun = time.perf_counter()
+    position = client.feedback([event]).position or 0
+    accepted = time.perf_counter() - begun
+    while time.perf_counter() - begun < PATIENCE_SECONDS:
+        status = client.status()
+        if status["served_through"] >= position:
+            client.predict([task.images[row].tolist()])
+            return Fresh(accepted, time.perf_counter() - begun, status["seconds"])
+        time.sleep(POLL_SECONDS)
+    return Fresh(accepted, None, {})
+
+
+def measure(events: int, interval: float) -> dict[str, Any]:
+    """Runs a service, teaches it four tasks, and sends single events of the fifth."""
+    tasks = split(mnist(), 1500)
+    promotion = PromotionSettings(min_interval_seconds=interval)
+    settings = Settings(model="mnist", input=ImageInput(shape=(28, 28)), promotion=promotion)
+    with (
+        tempfile.TemporaryDirectory() as state,
+        running([settings], Place(Path(state), "127.0.0.1", free_port())) as up,
+    ):
+        with Client(up.place.address, "mnist") as client:
+            for task in tasks[:4]:
+                learn([client], task, lambda: None)
+            found = []
+            for row in track(range(events), "single events", console=stderr()):
+                found.append(send_one(client, tasks[4], row))
+                time.sleep(PAUSE_SECONDS + interval)
+            gate = client.status()["gate"]
+    served = sorted(fresh.served for fresh in found if fresh.served is not None)
+    return {
+        "interval_seconds": interval,
+        "events": events,
+        "not_served": events - len(served),
+        "accepted_p50": statistics.median(fresh.accepted for fresh in found),
+        "served_p50": _quantile(served, 0.5),
+        "served_p95": _quantile(served, 0.95),
+        "parts": found[-1].seconds,
+        "gate": gate,
+    }
+
+
+def _quantile(values: list[float], share: float) -> float:
+    return values[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
+
+
+def main(
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+    events: Annotated[int, typer.Option(help="Single events to send.")] = 60,
+    interval: Annotated[float, typer.Option(help="promotion.min_interval_seconds.")] = 0.1,
+) -> None:
+    """Measures and prints the table."""
+    result = measure(events, interval)
+    table = Table("what", "value")
+    for name, value in result.items():
+        table.add_row(name, f"{value:.3f}" if isinstance(value, float) else str(value))
+    emit(result, as_json, table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

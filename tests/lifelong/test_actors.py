@@ -1,0 +1,53 @@
+"""Each half is told exactly what its own reader of the configuration accepts."""
+
+from pathlib import Path
+
+import pytest
+
+from contracts.inputs import TensorInput
+from feedback.settings import KafkaSettings
+from lifelong.actors import hosted, training
+from lifelong.settings import Settings
+from networks.settings import ImportedSpec
+from trainer.assembly import TrainerConfiguration
+
+pytestmark = pytest.mark.unit
+INPUT = TensorInput(shape=(2,))
+
+
+def test_the_trainer_reads_what_it_is_told(tmp_path: Path) -> None:
+    settings = Settings(model="digits", input=INPUT)
+    told = TrainerConfiguration.model_validate_json(training(settings, tmp_path))
+    assert told.strategies == settings.strategies
+    assert told.directory == tmp_path / "digits"
+    assert (told.learner, told.promotion, told.probes) == (settings.learner, settings.promotion, settings.probes)
+
+
+def test_the_trainer_gets_secrets_as_they_are(tmp_path: Path) -> None:
+    kafka = KafkaSettings(
+        kind="kafka",
+        bootstrap_servers="a:1",
+        security_protocol="SASL_SSL",
+        sasl_mechanism="PLAIN",
+        username="me",
+        password="hunter2",
+    )
+    told = TrainerConfiguration.model_validate_json(
+        training(Settings(model="m", input=INPUT, feedback=kafka), tmp_path)
+    )
+    assert told.feedback == kafka
+
+
+def test_a_users_own_network_reaches_the_trainer(tmp_path: Path) -> None:
+    network = ImportedSpec.model_validate({"import": "mine.nets:build"})
+    told = TrainerConfiguration.model_validate_json(
+        training(Settings(model="m", input=INPUT, network=network), tmp_path)
+    )
+    assert told.network == network
+
+
+def test_both_halves_look_into_the_same_directory(tmp_path: Path) -> None:
+    settings = Settings(model="digits", input=INPUT)
+    told = TrainerConfiguration.model_validate_json(training(settings, tmp_path))
+    assert hosted(settings, tmp_path).directory == told.directory
+    assert told.directory.stat().st_mode & 0o077 == 0

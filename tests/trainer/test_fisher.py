@@ -1,0 +1,319 @@
+"""The Fisher diagonal: its values against a loop over single rows, its variants, and what it must leave alone."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from contracts.inputs import ImageInput, InputSpec, TensorInput, TextInput
+from contracts.labels import Column
+from networks.build import build
+from networks.flat import Network
+from networks.settings import ConvSpec, MlpSpec, NetworkSpec, TextSpec
+from trainer.batch import Batch
+from trainer.fisher import FisherVariant, UnstableFisher, fisher_diagonal
+from trainer.per_sample import PerSampleSquares
+
+pytestmark = pytest.mark.unit
+torch.set_num_threads(1)
+
+ROWS = 23
+CLASSES = [Column(str(label)) for label in range(5)]
+TASKS = [Column("a", "x"), Column("b", "x"), Column("a", "y"), Column("b", "y"), Column("c", "y")]
+GENERATOR = torch.Generator().manual_seed(7)
+BUILT_IN: dict[str, tuple[NetworkSpec, InputSpec, Tensor]] = {
+    "mlp": (MlpSpec(hidden=[9, 8], dropout=0.5), TensorInput(shape=(6,)), torch.randn(ROWS, 6, generator=GENERATOR)),
+    "conv": (
+        ConvSpec(channels=[3, 4], hidden=5),
+        ImageInput(shape=(9, 8)),
+        torch.randint(0, 256, (ROWS, 9, 8), dtype=torch.uint8, generator=GENERATOR),
+    ),
+    "text": (
+        TextSpec(width=4, hidden=[5]),
+        TextInput(max_tokens=7, buckets=12),
+        torch.randint(0, 12, (ROWS, 7), dtype=torch.int32, generator=GENERATOR),
+    ),
+}
+
+
+class Own(nn.Module):
+    """A module whose layers are used in ways that only its author knows; reads rows of shape (4, 6)."""
+
+    width = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.make()
+        self.head = nn.Linear(self.width, 1)
+
+    def make(self) -> None:
+        raise NotImplementedError
+
+    def body(self, rows: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.head(self.body(rows))
+
+
+class LayerNormalised(Own):
+    def make(self) -> None:
+        self.inner, self.norm = nn.Linear(6, 6), nn.LayerNorm(6)
+
+    def body(self, rows: Tensor) -> Tensor:
+        return torch.relu(self.norm(self.inner(rows[:, 0])))
+
+
+class BatchNormalisedInPlace(Own):
+    def make(self) -> None:
+        self.convolution, self.norm = nn.Conv2d(1, 2, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(2)
+        self.inner, self.relu = nn.Linear(12, 6, bias=False), nn.ReLU(inplace=True)
+
+    def body(self, rows: Tensor) -> Tensor:
+        maps = self.relu(self.norm(self.convolution(rows[:, None])))
+        return self.relu(self.inner(maps.flatten(1)))
+
+
+class UsesOneLayerTwice(Own):
+    def make(self) -> None:
+        self.inner = nn.Linear(6, 6)
+
+    def body(self, rows: Tensor) -> Tensor:
+        return torch.tanh(self.inner(torch.tanh(self.inner(rows[:, 0]))))
+
+
+class UsesAWeightBehindTheLayer(Own):
+    def make(self) -> None:
+        self.inner, self.scale = nn.Linear(6, 6), nn.Parameter(torch.randn(6))
+
+    def body(self, rows: Tensor) -> Tensor:
+        return torch.tanh(self.inner(input=rows[:, 0]) + self.scale * (rows[:, 1] @ self.inner.weight.T))
+
+
+class Positions(Own):
+    def make(self) -> None:
+        self.inner, self.grouped = nn.Linear(6, 6), nn.Conv2d(4, 4, (1, 3), padding="same", groups=2)
+
+    def body(self, rows: Tensor) -> Tensor:
+        return torch.tanh(self.inner(self.grouped(rows[:, :, None])[:, :, 0])).mean(dim=1)
+
+
+class Attention(Own):
+    def make(self) -> None:
+        self.layer = nn.TransformerEncoderLayer(6, 2, 8, dropout=0.3, batch_first=True)
+
+    def body(self, rows: Tensor) -> Tensor:
+        return self.layer(rows).mean(dim=1)
+
+
+class Recurrent(Own):
+    def make(self) -> None:
+        self.layer = nn.GRU(6, 6, batch_first=True)
+
+    def body(self, rows: Tensor) -> Tensor:
+        return self.layer(rows)[0][:, -1]
+
+
+class LooksAtItsNumbers(Own):
+    def make(self) -> None:
+        self.norm = nn.LayerNorm(6)
+
+    def body(self, rows: Tensor) -> Tensor:
+        return torch.stack([self.norm(row[0] if row[0, 0].item() > 0 else 2 * row[1]) for row in rows])
+
+
+class PartlyFrozen(Own):
+    def make(self) -> None:
+        self.frozen, self.inner, self.idle = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 6)
+        self.frozen.requires_grad_(False)
+        self.inner.weight.requires_grad_(False)
+
+    def body(self, rows: Tensor) -> Tensor:
+        return torch.tanh(self.inner(self.frozen(rows[:, 0])))
+
+
+OWN = (
+    LayerNormalised,
+    BatchNormalisedInPlace,
+    UsesOneLayerTwice,
+    UsesAWeightBehindTheLayer,
+    Positions,
+    Attention,
+    Recurrent,
+    LooksAtItsNumbers,
+    PartlyFrozen,
+)
+
+
+def examples(inputs: Tensor, columns: list[Column]) -> Batch:
+    targets = torch.arange(len(inputs)) % len(columns)
+    return Batch(torch.arange(len(inputs)), inputs, targets, torch.zeros_like(targets))
+
+
+def built(name: str, columns: list[Column] = CLASSES) -> tuple[Network, Batch]:
+    spec, given, inputs = BUILT_IN[name]
+    network = build(spec, given, columns, seed=1)
+    network.theta.mul_(2)
+    return network, examples(inputs, columns)
+
+
+def owned(module: type[Own]) -> tuple[Network, Batch]:
+    rows = torch.randn(ROWS, 4, 6, generator=torch.Generator().manual_seed(1))
+    return Network(module(), CLASSES, 1, "cpu"), examples(rows, CLASSES)
+
+
+def by_single_rows(network: Network, batch: Batch, variant: FisherVariant = "exact") -> Tensor:
+    """The definition, row by row and label by label, in float64."""
+    module = copy.deepcopy(network.module).double().eval()
+    parameters = [each for each in module.parameters() if each.requires_grad]
+    total, mask = torch.zeros(network.layout.size, dtype=torch.float64), network.task_mask()
+    inputs = batch.inputs.double() / 255 if batch.inputs.dtype == torch.uint8 else batch.inputs
+    for row, target in zip(inputs, batch.targets, strict=True):
+        given = row.unsqueeze(0)
+        logits = module(given.double() if given.is_floating_point() else given)[0]
+        log_p = logits.masked_fill(~mask[target], -torch.inf).log_softmax(0)
+        for label in torch.nonzero(mask[target]).flatten() if variant == "exact" else [target]:
+            found = torch.autograd.grad(log_p[label], parameters, retain_graph=True, materialize_grads=True)
+            weight = log_p[label].exp() if variant == "exact" else 1.0
+            total += weight * torch.cat([each.flatten() for each in found]).square()
+    return total.detach() / len(batch)
+
+
+def assert_same(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6 * float(expected.mean()))
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("columns", [CLASSES, TASKS, CLASSES[:2]], ids=["classes", "tasks", "two"])
+def test_it_equals_the_loop_over_single_rows(name: str, columns: list[Column]) -> None:
+    network, batch = built(name, columns)
+    expected = by_single_rows(network, batch)
+    assert expected.max() > 1e-3
+    assert_same(fisher_diagonal(network, batch), expected)
+
+
+@pytest.mark.parametrize("module", OWN)
+def test_it_equals_the_loop_for_modules_of_any_kind(module: type[Own]) -> None:
+    network, batch = owned(module)
+    assert_same(fisher_diagonal(network, batch), by_single_rows(network, batch))
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_empirical_variant_takes_the_rows_own_targets(name: str) -> None:
+    network, batch = built(name)
+    assert_same(fisher_diagonal(network, batch, "empirical"), by_single_rows(network, batch, "empirical"))
+
+
+def test_it_is_the_closed_form_of_logistic_regression() -> None:
+    network = build(MlpSpec(hidden=[]), TensorInput(shape=(6,)), CLASSES, seed=1)
+    batch = examples(BUILT_IN["mlp"][2], CLASSES)
+    p = network(batch.inputs).softmax(dim=1).detach().double()
+    expected = (p * (1 - p)).T @ batch.inputs.double().square() / len(batch)
+    assert_same(network.layout.views(fisher_diagonal(network, batch))["head.weight"], expected)
+
+
+def test_sampled_labels_come_from_the_model_and_from_the_seed() -> None:
+    network, batch = built("mlp")
+    draws = [fisher_diagonal(network, batch, "sampled", seed) for seed in range(300)]
+    assert torch.equal(fisher_diagonal(network, batch, "sampled", 5), draws[5])
+    assert not torch.equal(draws[0], draws[1])
+    exact, mean = fisher_diagonal(network, batch), torch.stack(draws).mean(dim=0)
+    assert float((mean - exact).norm() / exact.norm()) < 0.1
+
+
+def test_columns_of_other_tasks_have_no_importance() -> None:
+    network, batch = built("mlp", TASKS)
+    of_x = batch.select(torch.nonzero(batch.targets < 2).flatten())
+    head = network.layout.views(fisher_diagonal(network, of_x))["head.weight"]
+    assert head[:2].sum() > 0
+    assert not head[2:].any()
+
+
+def test_one_label_carries_no_information() -> None:
+    network, batch = built("mlp", CLASSES[:1])
+    for variant in ("exact", "sampled", "empirical"):
+        assert not fisher_diagonal(network, batch, variant).any()
+    own = Network(LayerNormalised(), CLASSES[:1], 1, "cpu")
+    assert not fisher_diagonal(own, examples(torch.randn(3, 4, 6), CLASSES[:1])).any()
+
+
+def test_chunks_do_not_change_the_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    for network, batch in (built("text"), owned(Attention)):
+        whole = fisher_diagonal(network, batch)
+        monkeypatch.setattr("trainer.fisher.LARGEST_CHUNK", 5)
+        monkeypatch.setattr("trainer.per_sample.REST_NUMBERS", 1)
+        assert_same(fisher_diagonal(network, batch), whole.double())
+        monkeypatch.undo()
+
+
+def test_built_in_networks_need_no_vectorised_gradients() -> None:
+    for name in BUILT_IN:
+        network, batch = built(name)
+        assert PerSampleSquares(network, batch.inputs[0], torch.float32).rest == []
+    network, batch = owned(LayerNormalised)
+    assert PerSampleSquares(network, batch.inputs[0], torch.float32).rest == ["norm.weight", "norm.bias"]
+
+
+@pytest.mark.parametrize("module", [BatchNormalisedInPlace, Attention, Recurrent])
+def test_it_leaves_everything_as_it_was(module: type[Own]) -> None:
+    network, batch = owned(module)
+    network.module.head.eval()
+    modes = [part.training for part in network.module.modules()]
+    network.gradient.normal_()
+    tensors = {name: each.clone() for name, each in network.tensors().items()}
+    gradient, state = network.gradient.clone(), torch.get_rng_state()
+    for variant in ("exact", "sampled"):
+        fisher_diagonal(network, batch, variant)
+    assert [part.training for part in network.module.modules()] == modes
+    assert torch.equal(network.gradient, gradient)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(each, tensors[name]) for name, each in network.tensors().items())
+    assert not any(part._forward_hooks for part in network.module.modules())
+
+
+@pytest.mark.parametrize("scale", [1e15, 1e-15])
+def test_inputs_whose_squares_leave_float32_are_still_exact(scale: float) -> None:
+    network = build(MlpSpec(hidden=[]), TensorInput(shape=(6,)), CLASSES, seed=1)
+    network.theta.mul_(0.1 / scale)
+    inputs = BUILT_IN["mlp"][2].clone() * scale
+    batch = examples(inputs, CLASSES)
+    assert_same(fisher_diagonal(network, batch), by_single_rows(network, batch))
+
+
+def test_an_outlier_whose_square_overflows_is_taken_in_float64() -> None:
+    network = Network(nn.Sequential(nn.Linear(6, 3), nn.Tanh(), nn.Linear(3, 1)), CLASSES, 1, "cpu")
+    inputs = BUILT_IN["mlp"][2].clone()
+    inputs[4] = 3e18
+    inputs[5] = torch.tensor([1e-3, -1e-3, 0, 0, 0, 0])
+    network.layout.views(network.theta)["0.weight"][:] = torch.tensor([1.0, -1.0] * 3)
+    batch = examples(inputs, CLASSES)
+    assert torch.isfinite(fisher_diagonal(network, batch)).all()
+
+
+@pytest.mark.parametrize("scale", [1e2, 1e3, 1e5])
+def test_a_network_that_is_sure_of_everything_has_little_information(scale: float) -> None:
+    network = build(MlpSpec(hidden=[]), TensorInput(shape=(6,)), CLASSES, seed=1)
+    network.theta.mul_(scale)
+    batch = examples(BUILT_IN["mlp"][2], CLASSES)
+    assert_same(fisher_diagonal(network, batch), by_single_rows(network, batch))
+
+
+def test_what_is_not_finite_is_refused() -> None:
+    network, batch = built("mlp")
+    network.theta[0] = torch.nan
+    with pytest.raises(UnstableFisher, match="outputs") as refusal:
+        fisher_diagonal(network, batch)
+    assert refusal.value.code == "non_finite_logits"
+    linear = build(MlpSpec(hidden=[]), TensorInput(shape=(6,)), CLASSES, seed=1)
+    linear.theta.zero_()
+    with pytest.raises(UnstableFisher, match="23 rows") as refusal:
+        fisher_diagonal(linear, examples(torch.full((ROWS, 6), 1e30), CLASSES))
+    assert refusal.value.code == "non_finite_fisher"
+
+
+def test_no_rows_have_no_information() -> None:
+    network, batch = built("mlp")
+    with pytest.raises(ValueError, match="no rows"):
+        fisher_diagonal(network, batch.select(slice(0, 0)))
