@@ -25,7 +25,6 @@ from kafka import KafkaProducer
 from rich.console import Console
 from rich.table import Table
 
-from contracts.errors import InvalidEvent, InvalidInstance
 from contracts.events import decode_event
 from contracts.inputs import InstanceDecoder, TensorInput
 from contracts.labels import LabelSpec
@@ -42,9 +41,17 @@ from trainer.policies import TaskSettings
 from trainer.settings import LearnerSettings
 from trainer.stores import Stores
 
-SMALL, LARGE = 14, 784
-"""Numbers in an instance: 14 make an event of about 200 bytes, 784 are an MNIST image."""
+SMALL, LARGE = 16, 784
+"""Numbers in an instance: 16 make an event of about 200 bytes, 784 are an MNIST image."""
 NUMBERS = random.Random(0)
+
+
+class Bench(NamedTuple):
+    """Where a measurement runs and how often."""
+
+    broker: Broker
+    folder: Path
+    rounds: int
 
 
 class Rate(NamedTuple):
@@ -61,9 +68,11 @@ def main(as_json: Annotated[bool, typer.Option("--json")] = False, rounds: int =
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder, running_broker(Path(folder)) as broker:
         small, large = bodies(SMALL, events), bodies(LARGE, events // 10)
+        bench = Bench(broker, Path(folder), rounds)
         rates = [
-            *kafka_rates(broker, Path(folder), small, SMALL, rounds),
-            *kafka_rates(broker, Path(folder), large, LARGE, rounds),
+            *kafka_rates(bench, small, SMALL, is_forwarded=False),
+            *kafka_rates(bench, small, SMALL, is_forwarded=True),
+            *kafka_rates(bench, large, LARGE, is_forwarded=True),
             *sqlite_rates(Path(folder), small, rounds),
             prediction_rate(Path(folder), bodies(LARGE, 2_000), rounds),
         ]
@@ -94,22 +103,19 @@ def bodies(numbers: int, count: int) -> list[tuple[str, bytes]]:
     ]
 
 
-def kafka_rates(
-    broker: Broker, folder: Path, events: list[tuple[str, bytes]], numbers: int, rounds: int
-) -> Iterator[Rate]:
-    """Rates out of a topic that was filled as the forwarder fills it."""
-    settings = KafkaSettings(kind="kafka", bootstrap_servers=broker.bootstrap_servers)
-    model = uuid.uuid4().hex
+def kafka_rates(bench: Bench, events: list[tuple[str, bytes]], numbers: int, is_forwarded: bool) -> Iterator[Rate]:
+    """Rates out of a topic, filled as the forwarder fills it (with a header) or as other programs do (without)."""
+    settings = KafkaSettings(kind="kafka", bootstrap_servers=bench.broker.bootstrap_servers)
+    model, source = uuid.uuid4().hex, "Kafka, forwarded" if is_forwarded else "Kafka, bare"
     reader = KafkaReader(settings, model)
     reader.end()
-    fill(settings, model, events)
-    spec, size = TensorInput(shape=(numbers,)), len(events[0][1])
-    yield rate("Kafka: read", size, len(events), rounds, lambda: read(reader, len(events)))
-    validated = lambda: validate(reader, len(events), InstanceDecoder(spec))  # noqa: E731
-    yield rate("Kafka: read, decoded, validated", size, len(events), rounds, validated)
+    fill(settings, model, events, is_forwarded)
+    spec, size, count = TensorInput(shape=(numbers,)), len(events[0][1]), len(events)
+    decoder = InstanceDecoder(spec)
+    yield rate(f"{source}: read", size, count, bench.rounds, lambda: read(reader, count))
+    yield rate(f"{source}: validated", size, count, bench.rounds, lambda: validate(reader, count, decoder))
     reader.close()
-    stored = lambda: intake(settings, model, spec, Path(tempfile.mkdtemp(dir=folder)), len(events))  # noqa: E731
-    yield rate("Kafka: whole trainer intake", size, len(events), rounds, stored)
+    yield rate(f"{source}: trainer", size, count, bench.rounds, lambda: intake(settings, model, spec, bench, count))
 
 
 def sqlite_rates(folder: Path, events: list[tuple[str, bytes]], rounds: int) -> Iterator[Rate]:
@@ -133,11 +139,11 @@ def prediction_rate(folder: Path, events: list[tuple[str, bytes]], rounds: int) 
     return measured
 
 
-def fill(settings: KafkaSettings, model: str, events: Sequence[tuple[str, bytes]]) -> None:
-    """Writes events to the topic with the header of the outbox."""
+def fill(settings: KafkaSettings, model: str, events: Sequence[tuple[str, bytes]], is_forwarded: bool) -> None:
+    """Writes events to the topic, with the header of the outbox when forwarded."""
     producer = KafkaProducer(bootstrap_servers=settings.bootstrap_servers, linger_ms=5, batch_size=256 << 10)
     for position, (_, body) in enumerate(events):
-        headers = [(POSITION_HEADER, str(position).encode())]
+        headers = [(POSITION_HEADER, str(position).encode())] if is_forwarded else []
         producer.send(settings.topic_of(model), body, key=b"t1", headers=headers)
     producer.flush()
     producer.close()
@@ -167,8 +173,9 @@ def validate(reader: FeedbackReader, count: int, decoder: InstanceDecoder) -> No
         decoder.batch([raw for raw in raws if isinstance(raw, msgspec.Raw)])
 
 
-def intake(settings: KafkaSettings, model: str, spec: TensorInput, folder: Path, count: int) -> None:
+def intake(settings: KafkaSettings, model: str, spec: TensorInput, bench: Bench, count: int) -> None:
     """Takes all of the topic into the stores of a new trainer."""
+    folder = Path(tempfile.mkdtemp(dir=bench.folder))
     stores = Stores.open(folder, "benchmark")
     predictions = PredictionLog(folder / "predictions.db", 3600.0, 1 << 20)
     sorter = Intake(spec, LabelSpec(), stores.examples, predictions, 0.1)

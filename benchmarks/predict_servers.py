@@ -130,10 +130,10 @@ def hosted(directory: Path) -> HostedModel:
 def _framework_app() -> Any:
     import torch
     from fastapi import FastAPI
-    from networks.predictor import Predictor
     from pydantic import BaseModel
 
     from networks.build import from_document
+    from networks.predictor import Predictor
 
     class Request(BaseModel):
         instances: list[list[float]]

@@ -21,7 +21,7 @@ from networks.settings import ConvSpec, ImportedSpec, MlpSpec, NetworkSpec, Text
 def build(
     spec: NetworkSpec, input_spec: InputSpec, columns: Sequence[Column], seed: int, device: str = "cpu"
 ) -> Network:
-    """A freshly initialised network with one output for each column.
+    """A network with one output for each column, freshly initialised or, of the user's own module, as it comes.
 
     The same arguments give the same bits on every device, and torch's global generator is left as it was.
 
@@ -32,7 +32,8 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         module = _module(spec, input_spec, max(len(columns), 1))
-    return Network(module, columns, seed, device)
+    keeps_head = isinstance(spec, ImportedSpec) and bool(columns)
+    return Network(module, columns, seed, device, keeps_head)
 
 
 def from_document(document: ModelDocument, weights: bytes, device: str = "cpu") -> Network:

@@ -52,19 +52,31 @@ class Network:
     layout: Layout
     columns: list[Column]
 
-    def __init__(self, module: nn.Module, columns: Sequence[Column], seed: int, device: torch.device | str) -> None:
-        """Takes the module over: its head's rows are drawn anew, one for each column.
+    def __init__(
+        self,
+        module: nn.Module,
+        columns: Sequence[Column],
+        seed: int,
+        device: torch.device | str,
+        keeps_head: bool = False,
+    ) -> None:
+        """Takes the module over.
+
+        With `keeps_head` its head, which must have one output for each column, stays as it is: that of a classifier
+        that was trained before. Otherwise the head's rows are drawn anew, one for each column.
 
         Raises:
             InvalidConfiguration: `bad_module` for a module without a head, with a shared head, or not in float32.
         """
         self.module = module.to(device)
-        self.columns = []
+        self.columns = list(columns) if keeps_head else []
         self._seed = seed
         self._head = find_head(self.module)
-        self._resize_head(self._head.weight.data[:0], None if self._head.bias is None else self._head.bias.data[:0])
+        rows = len(self.columns)
+        bias = None if self._head.bias is None else self._head.bias.data[:rows]
+        self._resize_head(self._head.weight.data[:rows], bias)
         self._flatten()
-        self.grow(columns)
+        self.grow(columns[rows:])
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Logits `(batch, len(columns))` of encoded instances `(batch, *row_shape)`; bytes are scaled to 0…1."""

@@ -183,7 +183,7 @@ def fill_up(counts: Numbers, rows: int) -> Numbers:
     """How many of `rows` each group gets so that, added to `counts`, they come as close to equal as they can."""
     ascending = np.sort(counts)
     level = ((ascending.cumsum() + rows) // np.arange(1, len(counts) + 1)).min()
-    added = (level - counts).clip(min=0)
+    added: Numbers = (level - counts).clip(min=0)
     lowest = (counts <= level).nonzero()[0]
     added[lowest[: rows - int(added.sum())]] += 1
     return added

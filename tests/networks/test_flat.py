@@ -11,6 +11,7 @@ from contracts.labels import Column
 from networks.build import build
 from networks.flat import Layout, Network
 from networks.settings import ConvSpec, ImportedSpec, MlpSpec, NetworkSpec, TextSpec
+from tests.networks import own_modules
 
 pytestmark = pytest.mark.unit
 torch.set_num_threads(1)
@@ -101,7 +102,8 @@ def test_a_grown_head_keeps_its_rows_and_its_answers(kind: tuple[NetworkSpec, In
 
 
 def test_it_does_not_matter_when_the_head_grew(kind: tuple[NetworkSpec, InputSpec, Tensor]) -> None:
-    at_once, later = made(kind, 5), made(kind, 0)
+    at_once, later = made(kind, 0), made(kind, 0)
+    at_once.grow(COLUMNS)
     later.grow(COLUMNS[:1])
     torch.randn(7)
     later.grow([])
@@ -114,6 +116,17 @@ def test_it_does_not_matter_when_the_head_grew(kind: tuple[NetworkSpec, InputSpe
     assert later.layout == at_once.layout
     if isinstance(kind[0], MlpSpec | ConvSpec | TextSpec):
         assert torch.equal(later.theta, at_once.theta)
+
+
+def test_the_head_of_a_users_own_classifier_stays_as_it_came() -> None:
+    module = own_modules.build(TensorInput(shape=(4,)), 5)
+    classify = module.get_submodule("classify")
+    assert isinstance(classify, nn.Linear)
+    weight = classify.weight.detach().clone()
+    network = Network(module, COLUMNS[:5], 0, "cpu", keeps_head=True)
+    assert torch.equal(network.tensors()["classify.weight"], weight)
+    network.grow([Column("new")])
+    assert torch.equal(network.tensors()["classify.weight"][:5], weight)
 
 
 def test_rows_of_the_head_differ_between_columns_and_seeds() -> None:

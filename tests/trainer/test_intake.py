@@ -99,7 +99,9 @@ def test_duplicates_are_found_within_a_batch_and_across_batches(desk: Desk) -> N
         ({"event_id": "a", "label": "yes"}, "invalid_event"),
     ],
 )
-def test_what_cannot_be_learned_from_is_dead_with_its_reason(desk: Desk, body: dict[str, Any] | bytes, code: str) -> None:
+def test_what_cannot_be_learned_from_is_dead_with_its_reason(
+    desk: Desk, body: dict[str, Any] | bytes, code: str
+) -> None:
     result = desk.sort(body, event("fine"))
     assert [letter.code for _, letter in result.dead] == [code]
     assert [example.event_id for example in result.examples] == ["fine"]

@@ -5,7 +5,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chi2
 from torch import Tensor
 
 from tests.trainer.strategy_contract.checks import same_rows
@@ -34,10 +33,11 @@ def kept(buffer: ReplayBuffer) -> Tensor:
 
 
 def uniformity(counts: Tensor, trials: int, share: float) -> float:
-    """Probability of counts at least this uneven if each of n rows is kept with the same probability `share`."""
+    """Probability (χ², n − 1 degrees) of counts at least this uneven if each row is kept with probability `share`."""
     n = len(counts)
     variance = trials * share * (1 - share) * n / (n - 1)
-    return float(chi2.sf(float(((counts - trials * share) ** 2).sum() / variance), n - 1))
+    square = ((counts - trials * share) ** 2).sum() / variance
+    return float(torch.special.gammaincc(torch.tensor((n - 1) / 2), square / 2))
 
 
 @pytest.mark.parametrize(("capacity", "n", "piece"), [(1, 10, 1), (1, 10, 4), (12, 60, 7), (12, 60, 60)])

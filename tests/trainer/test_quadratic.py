@@ -36,7 +36,7 @@ class Anchors:
 def evaluate(penalty: QuadraticPenalty, net: Network, strength: float) -> tuple[float, Tensor]:
     net.gradient.zero_()
     value = penalty(net, strength)
-    value.backward()
+    value.backward()  # type: ignore[no-untyped-call]
     return float(value.detach()), net.gradient.clone()
 
 
@@ -74,7 +74,7 @@ def test_an_outer_factor_scales_the_gradient() -> None:
     penalty.add(net, torch.ones_like(net.theta))
     net.theta.add_(1.0)
     net.gradient.zero_()
-    (3 * penalty(net, 2.0)).backward()
+    (3 * penalty(net, 2.0)).backward()  # type: ignore[no-untyped-call]
     assert torch.allclose(net.gradient, torch.full_like(net.theta, 6.0), rtol=1e-4)
 
 

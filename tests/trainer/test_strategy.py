@@ -39,7 +39,11 @@ def test_strategies_take_the_seed_they_are_given_unless_they_name_one() -> None:
         ([{"kind": "replai"}], "unknown_strategy", "strategies.0.kind: .*\ndid you mean: replay"),
         ([{"kind": "ewc"}, {}], "unknown_strategy", "strategies.1.kind: expected one of ewc, joint"),
         ([{"kind": ["ewc"]}], "unknown_strategy", "strategies.0.kind"),
-        ([{"kind": "ewc", "strenght": 1}], "invalid_setting", "strategies.0.strenght: unknown .*\ndid you mean: strength"),
+        (
+            [{"kind": "ewc", "strenght": 1}],
+            "invalid_setting",
+            "strategies.0.strenght: unknown .*\ndid you mean: strength",
+        ),
         ([{"kind": "ewc", "strength": -1}], "invalid_setting", "strategies.0.strength: .*greater than or equal to 0"),
         ([{"kind": "ewc", "strength": float("inf")}], "invalid_setting", "strategies.0.strength: .*finite"),
         ([{"kind": "replay", "capacity": 0}], "invalid_setting", "strategies.0.capacity"),

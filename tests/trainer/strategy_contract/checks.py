@@ -89,7 +89,9 @@ def leaves_network_batch_and_global_generator_alone(make: Make) -> None:
     for hook in hooks:
         before = _surroundings(net, batch, logits)
         hook()
-        assert all(torch.equal(one, other) for one, other in zip(before, _surroundings(net, batch, logits), strict=True))
+        assert all(
+            torch.equal(one, other) for one, other in zip(before, _surroundings(net, batch, logits), strict=True)
+        )
         assert net.module.training
 
 
@@ -157,7 +159,7 @@ def penalty_of(strategy: Strategy, subject: Network, batch: Batch) -> tuple[floa
     before = subject.gradient.clone()
     logits = subject(batch.inputs)
     value = strategy.penalty(subject, batch, logits)
-    (value + 0 * logits.sum()).backward()
+    (value + 0 * logits.sum()).backward()  # type: ignore[no-untyped-call]
     return float(value.detach()), subject.gradient - before
 
 

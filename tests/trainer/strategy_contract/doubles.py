@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002 - a double has the signatures of the hooks it breaks
 """Strategies that break one promise each, to prove that the checks would notice."""
 
 import itertools
