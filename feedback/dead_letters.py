@@ -40,7 +40,8 @@ class DeadLetters:
         key, value, headers = record.original or Original(None, record.body, [])
         source = f"{self._source}:{record.partition}:{record.offset}"
         reason = [("lifelong-error", code), ("lifelong-detail", detail), ("lifelong-source", source)]
-        whole = [*headers, *((name, text.encode()) for name, text in reason)]
+        whole = [(name, content or b"") for name, content in headers]
+        whole += [(name, text.encode()) for name, text in reason]
         self._pending.append(Message(key, b"" if value is None else value, whole, time.time()))
         self._wake.set()
 
@@ -61,9 +62,10 @@ class DeadLetters:
             self._wake.wait(IDLE_SECONDS)
             self._wake.clear()
             while self._pending:
-                failure = self._send()
-                if failure is not None:
+                before, failure = failure, self._send()
+                if failure not in {None, before}:
                     LOGGER.warning("Dead letters wait for Kafka: %s", failure)
+                if failure is not None:
                     self._closing.wait(RETRY_SECONDS)
                     break
         self._publisher.close()

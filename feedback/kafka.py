@@ -18,6 +18,7 @@ from kafka.errors import (
     KafkaError,
     OffsetOutOfRangeError,
     SaslAuthenticationFailedError,
+    UnknownTopicOrPartitionError,
     UnsupportedCodecError,
 )
 from kafka.structs import OffsetAndMetadata
@@ -39,7 +40,9 @@ RETRY_SECONDS = 2.0
 ISOLATED_MILLISECONDS = 1_000
 """How long one partition is asked alone for a damaged batch: long enough for a fetch."""
 QUERY_MILLISECONDS = 2_000
-PERMANENT = (AuthorizationError, SaslAuthenticationFailedError, UnsupportedCodecError)
+PERMANENT = (AuthorizationError, SaslAuthenticationFailedError, UnsupportedCodecError, UnknownTopicOrPartitionError)
+UNREADABLE = (CorruptRecordError, UnicodeDecodeError)
+"""A wrong checksum, or a header name that is not UTF-8, which brokers accept and kafka-python cannot read."""
 LOGGER = logging.getLogger(__name__)
 START = -1
 """Stands for a partition that the cursor does not name."""
@@ -84,8 +87,9 @@ class KafkaReader:
                     return self._read(cursor, limit, wait_seconds)
         except PERMANENT as error:
             self._disconnect(error)
-            kind = type(error).__name__
-            raise FeedbackUnavailable("kafka_refused", f"topic {self._name} cannot be read ({kind})") from error
+            code = "unknown_topic" if isinstance(error, UnknownTopicOrPartitionError) else "kafka_refused"
+            detail = f"topic {self._name} cannot be read ({type(error).__name__})"
+            raise FeedbackUnavailable(code, detail) from error
         except (KafkaError, OSError) as error:
             self._disconnect(error)
         self._closed.wait(max(0.0, deadline - time.monotonic()))
@@ -159,7 +163,7 @@ class KafkaReader:
         self._topics = Topics(self._settings)
         self._topics.ensure(self._name, self._settings.partitions)
         if not self._is_same_topic():
-            raise FeedbackUnavailable("unknown_topic", f"the topic {self._name} does not exist")
+            raise UnknownTopicOrPartitionError(self._name)
         self._consumer = KafkaConsumer(
             **connection(self._settings),
             group_id=f"lifelong.{self._model}",
@@ -208,7 +212,7 @@ class KafkaReader:
         self._seek(cursor, places)
         try:
             polled = self._consumer.poll(timeout_ms=int(wait_seconds * 1000), max_records=limit)
-        except CorruptRecordError:
+        except UNREADABLE:
             return self._isolate(cursor, limit)
         except OffsetOutOfRangeError:
             self._explain_loss(cursor)
@@ -258,7 +262,7 @@ class KafkaReader:
             self._seek(cursor, [place])
             try:
                 records = self._deliver(self._consumer.poll(timeout_ms=ISOLATED_MILLISECONDS, max_records=limit))
-            except CorruptRecordError:
+            except UNREADABLE:
                 offset = self._consumer.position(place)
                 records = [Record(place.partition, offset, None, time.time(), None, "corrupt_record")]
             if records:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import psutil
 
@@ -69,9 +70,9 @@ def joined_cluster(address: str, environment: dict[str, str]) -> Iterator[None]:
 def _join(address: str, environment: dict[str, str]) -> None:
     import ray
 
-    runtime = {"env_vars": environment}
+    options: dict[str, Any] = {"runtime_env": {"env_vars": environment}, "log_to_driver": False}
     try:
-        ray.init(address=address, namespace=NAMESPACE, runtime_env=runtime, logging_level=logging.WARNING)
+        ray.init(address=address, namespace=NAMESPACE, logging_level=logging.WARNING, **options)
     except ConnectionError:
         raise ServiceUnreachable("no_cluster", f"no Ray cluster answers at {address}") from None
 

@@ -53,10 +53,9 @@ def run(state: Path | None, port: int, keep_serving: bool, as_json: bool) -> Non
     console.print(f"{data.name}: five tasks of two digits each, {sum(len(task.labels) for task in tasks)} events")
     with _directory(state) as directory, running(settings(data), Place(directory, "127.0.0.1", port)) as service:
         outcome = demonstrate(service, tasks)
-        steps = next_steps(service, tasks[-1], directory)
-        emit(_document(outcome, data), as_json, *_report(outcome, data), steps)
+        emit(_document(outcome, data), as_json, *_report(outcome, data))
         if keep_serving:
-            console.print("serving until Ctrl-C")
+            console.print(next_steps(service, tasks[-1], directory), highlight=False, markup=False, soft_wrap=True)
             service.wait()
 
 
@@ -93,30 +92,34 @@ def demonstrate(service: Service, tasks: Sequence[Task]) -> Outcome:
 
 
 def next_steps(service: Service, task: Task, directory: Path) -> str:
-    """Commands that predict, correct and look, ready to be pasted; the instance is in a file of its own.
-
-    The instance is one that the service gets wrong, if there is one among the first of the task's test rows.
-    """
-    rows = task.test_images[:EXAMPLES_ASKED].tolist()
-    truth = [str(label) for label in task.test_labels[:EXAMPLES_ASKED]]
+    """Commands that predict, correct and look, ready to be pasted; the instance is in a file of its own."""
     with Client(service.place.address, SERVED) as client:
-        answers = [answer.label for answer in client.predict(rows).predictions]
-        wrong = [place for place, answer in enumerate(answers) if answer != truth[place]]
-        chosen = wrong[0] if wrong else 0
-        prediction = client.predict([rows[chosen]]).predictions[0]
+        row, truth = _telling_row(client, task)
+        prediction = client.predict([row]).predictions[0]
     example = directory / EXAMPLE_FILE
-    example.write_bytes(msgspec.json.encode({"instances": [rows[chosen]]}))
-    correction = msgspec.json.encode({"events": [{"prediction_id": prediction.prediction_id, "label": truth[chosen]}]})
+    example.write_bytes(msgspec.json.encode({"instances": [row]}))
+    correction = msgspec.json.encode({"events": [{"prediction_id": prediction.prediction_id, "label": truth}]})
     curl, base = "curl -H 'content-type: application/json' -d", f"{service.place.address}/v1/models/{SERVED}"
     return "\n".join(
         [
-            f"What to try next ({example} holds a {truth[chosen]}, which is answered with {prediction.label}):",
+            f"What to try next ({example} holds the digit {truth}, answered as {prediction.label}):",
             f"  predict  {curl} @{example} {base}/predict",
             f"  correct  {curl} '{correction.decode()}' {base}/feedback",
             f"  look     {service.place.address}/ in a browser, or: lifelong status --address {service.place.address}",
             "  your own model: lifelong init, then lifelong up lifelong.yaml",
+            "Ctrl-C stops the service.",
         ]
     )
+
+
+def _telling_row(client: Client, task: Task) -> tuple[Any, str]:
+    """A test row and its label: the first that is answered wrongly, if there is one among those asked."""
+    rows = task.test_images[:EXAMPLES_ASKED].tolist()
+    labels = [str(label) for label in task.test_labels[:EXAMPLES_ASKED]]
+    answers = [answer.label for answer in client.predict(rows).predictions]
+    wrong = (place for place, answer in enumerate(answers) if answer != labels[place])
+    chosen = next(wrong, 0)
+    return rows[chosen], labels[chosen]
 
 
 def _growth(task: Task, learned: Mapping[str, Learned]) -> str:

@@ -87,10 +87,10 @@ def _state(state: Path) -> Iterator[Check]:
     if (state / LOCK_FILE).exists() and state.stat().st_mode & 0o077:
         yield Check("state permissions", "note", f"{state} can be read by others: chmod 700 {state}")
     for path in sorted(state.glob("*/**/*.db")):
-        yield _database(path)
+        yield _database(path, f"state {path.relative_to(state)}")
 
 
-def _database(path: Path) -> Check:
+def _database(path: Path, name: str) -> Check:
     """Reads a database's structure; a live service may use it meanwhile."""
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
@@ -98,5 +98,5 @@ def _database(path: Path) -> Check:
         (fault,) = next(iter(connection.execute("PRAGMA quick_check(1)")))
         connection.close()
     except apsw.Error as error:
-        return Check(f"state {path.parent.name}/{path.name}", "bad", type(error).__name__)
-    return Check(f"state {path.parent.name}/{path.name}", "good" if fault == "ok" else "bad", str(fault))
+        return Check(name, "bad", type(error).__name__)
+    return Check(name, "good" if fault == "ok" else "bad", str(fault))

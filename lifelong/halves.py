@@ -5,6 +5,7 @@ versions lie there as well.
 """
 
 import contextlib
+import logging
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -66,14 +67,15 @@ def _serving(models: Sequence[Settings], place: Place, ports: Ports) -> Iterator
     from ray import serve
 
     from lifelong.actors import hosted, start_hub
-    from service.app import APPLICATION, start
+    from service.app import start
 
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     hubs = [start_hub(settings, place.state) for settings in models]
     start([hosted(settings, place.state) for settings in models], models[0].service, place.host, ports)
     try:
         yield
     finally:
-        serve.delete(APPLICATION)
+        serve.shutdown()  # type: ignore[no-untyped-call]
         hubs.clear()
 
 

@@ -76,12 +76,7 @@ def claim(state: Path) -> Iterator[Instance]:
     """
     lock = _open(state)
     try:
-        earlier = _take(lock, state)
-        instance = Instance(state, _temporary_directory(), earlier.mark if earlier else uuid.uuid4().hex)
-        instance.reap()
-        if earlier and Path(earlier.temporary).name.startswith(TEMPORARY_PREFIX):
-            shutil.rmtree(earlier.temporary, ignore_errors=True)
-        _write(lock, _Record(instance.mark, os.getpid(), str(instance.temporary)))
+        instance = _succeed(lock, state)
         is_clean = False
         try:
             yield instance
@@ -93,6 +88,17 @@ def claim(state: Path) -> Iterator[Instance]:
             shutil.rmtree(instance.temporary, ignore_errors=True)
     finally:
         os.close(lock)
+
+
+def _succeed(lock: int, state: Path) -> Instance:
+    """Takes the directory over from the run before, whether that one ended well or was killed."""
+    earlier = _take(lock, state)
+    instance = Instance(state, _temporary_directory(), earlier.mark if earlier else uuid.uuid4().hex)
+    instance.reap()
+    if earlier and Path(earlier.temporary).name.startswith(TEMPORARY_PREFIX):
+        shutil.rmtree(earlier.temporary, ignore_errors=True)
+    _write(lock, _Record(instance.mark, os.getpid(), str(instance.temporary)))
+    return instance
 
 
 def _keep_logs(instance: Instance) -> None:

@@ -34,22 +34,20 @@ def read_events(path: Path, spec: InputSpec) -> Iterator[FeedbackEvent]:
     Raises:
         BadFile: the ending is unknown or the file cannot be read; the detail names the row.
     """
-    readers: dict[str, Callable[[Path, InputSpec], Iterator[FeedbackEvent]]] = {
-        ".ndjson": _read_ndjson,
-        ".jsonl": _read_ndjson,
-        ".csv": _read_csv,
-        ".npz": _read_npz,
-    }
-    reader = readers.get(path.suffix.lower())
+    reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise BadFile("unknown_format", f"{path.name}: must end in one of {', '.join(readers)}")
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()[:24]
-    except OSError as error:
-        raise BadFile("unreadable", f"{path}: {error.strerror}") from None
+        raise BadFile("unknown_format", f"{path.name}: must end in one of {', '.join(READERS)}")
+    digest = _digest(path)
     for number, event in enumerate(reader(path, spec)):
         yield event if event.event_id else msgspec.structs.replace(event, event_id=f"{digest}-{number}")
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:24]
+    except OSError as error:
+        raise BadFile("unreadable", f"{path}: {error.strerror}") from None
 
 
 def _read_ndjson(path: Path, spec: InputSpec) -> Iterator[FeedbackEvent]:  # noqa: ARG001  one signature for all readers
@@ -148,3 +146,12 @@ def _decoded(body: bytes, place: str) -> FeedbackEvent:
         return decode_event(body)
     except InvalidEvent as error:
         raise BadFile("bad_row", f"{place}: {error.detail}") from None
+
+
+READERS: dict[str, Callable[[Path, InputSpec], Iterator[FeedbackEvent]]] = {
+    ".ndjson": _read_ndjson,
+    ".jsonl": _read_ndjson,
+    ".csv": _read_csv,
+    ".npz": _read_npz,
+}
+"""What reads a file, by its ending."""

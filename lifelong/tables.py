@@ -1,10 +1,12 @@
 """The tables that commands print for people."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 
 def percent(value: float | None) -> str:
@@ -54,7 +56,7 @@ def checks_table(checks: Sequence[tuple[str, str, str]]) -> Table:
     styles = {"good": "green", "note": "yellow", "bad": "red"}
     table = Table("check", "verdict", "found")
     for name, verdict, found in checks:
-        table.add_row(name, f"[{styles[verdict]}]{verdict}[/]", found)
+        table.add_row(name, Text(verdict, styles[verdict]), found)
     return table
 
 
@@ -62,7 +64,8 @@ def settings_table(rows: Sequence[tuple[str, Any, str]]) -> Table:
     """Settings with their values and origins."""
     table = Table("setting", "value", "origin")
     for key, value, origin in rows:
-        table.add_row(key, str(value), origin, style="dim" if origin == "default" else None)
+        shown = value if isinstance(value, str) else json.dumps(value)
+        table.add_row(key, shown, origin, style="dim" if origin == "default" else None)
     return table
 
 

@@ -87,8 +87,9 @@ def running(models: Sequence[Settings], place: Place) -> Iterator[Service]:
     with claim(place.state) as instance:
         require_free(place.port)
         ports = Ports(place.port, free_port(), free_port())
-        with contextlib.ExitStack() as stack, stderr().status("starting") as progress:
+        with contextlib.ExitStack() as stack, stderr().status("starting Ray") as progress:
             essential = stack.enter_context(local_cluster(instance, _environment(instance, ports)))
+            progress.update(f"starting the service and the trainers of {len(models)} models")
             stack.enter_context(_started(models, place, ports))
             progress.stop()
             names = [settings.model for settings in models]

@@ -38,7 +38,7 @@ def reaching_mlflow() -> Iterator[None]:
     """Turns every way in which MLflow, its database or the network can fail into one error.
 
     Raises:
-        RegistryUnavailable: `registry_unavailable`, with MLflow's word for the reason.
+        RegistryUnavailable: `registry_unavailable`, with one word for the reason.
     """
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -46,7 +46,9 @@ def reaching_mlflow() -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        reason = error.error_code if isinstance(error, MlflowException) else type(error).__name__
+        # MLflow calls an unreachable server an internal error; what it met on the way says more.
+        code = getattr(error, "error_code", "INTERNAL_ERROR")
+        reason = type(error.__context__ or error).__name__ if code == "INTERNAL_ERROR" else code
         raise RegistryUnavailable("registry_unavailable", f"the registry did not do as asked: {reason}") from error
 
 

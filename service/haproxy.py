@@ -13,12 +13,12 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 LOG = re.compile(r"^\s*log (?!-).*\n", re.MULTILINE)
-METRICS_EVERYWHERE = re.compile(r"^(frontend prometheus\n\s+bind) :(\d+)$", re.MULTILINE)
+OWN_PORTS = re.compile(r"^((?:frontend prometheus|listen stats)\n\s+bind) \*?:(\d+)$", re.MULTILINE)
 
 
 def adapted(config: str) -> str:
-    """Serve's configuration without a datagram to syslog for every request, and with HAProxy's metrics on loopback."""
-    return METRICS_EVERYWHERE.sub(r"\1 127.0.0.1:\2", LOG.sub("", config))
+    """Serve's configuration without a datagram to syslog for every request, and with its own two ports on loopback."""
+    return OWN_PORTS.sub(r"\1 127.0.0.1:\2", LOG.sub("", config))
 
 
 def main(binary: str, fault: str, *arguments: str) -> None:

@@ -5,16 +5,17 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from contracts.errors import LifelongError
 from contracts.versions import FILES, Artifact
-from registry.errors import RegistryUnavailable
+from registry.errors import UnregisteredVersion
 from registry.store import Registry
 from trainer.database import Database
-from trainer.history import Aliases, History
+from trainer.history import Aliases, History, StoredVersion
 
 LOGGER = logging.getLogger(__name__)
 RETRY_SECONDS = 5.0
 PRUNE_VERSIONS = 10
-"""Versions beyond those kept that the registry may hold before it is pruned: pruning one by one is slow."""
+"""New versions between two prunings of the registry: pruning after each would double the work."""
 
 
 class Mirror:
@@ -27,6 +28,8 @@ class Mirror:
         self._versions = versions
         self._wake = threading.Event()
         self._stopped = False
+        self._registered = 0
+        self._pointed: Aliases | None = None
         self._thread = threading.Thread(target=self._run, name="registry-mirror", daemon=True)
 
     def start(self) -> None:
@@ -48,28 +51,40 @@ class Mirror:
         database = Database(self._state, self._fingerprint)
         history = History(database)
         registry: Registry | None = None
-        pointed: Aliases | None = None
         while not self._stopped:
             self._wake.wait(RETRY_SECONDS)
             self._wake.clear()
             try:
                 registry = registry or self._open_registry()
-                pointed = self._catch_up(history, registry, pointed)
-            except RegistryUnavailable as error:
-                LOGGER.warning("the registry is not told of new versions yet: %s", error.detail)
+                self._catch_up(history, registry)
+            except LifelongError as error:
+                LOGGER.warning("the registry is behind (%s): %s", error.code, error.detail)
         database.close()
 
-    def _catch_up(self, history: History, registry: Registry, pointed: Aliases | None) -> Aliases | None:
-        for version in history.unmirrored():
-            directory = self._versions / str(version.version)
-            if directory.is_dir():
-                files = {name: (directory / name).read_bytes() for name in FILES}
-                registry.register(Artifact.from_files(files), version.matrix)
-            history.mark_mirrored(version.version)
+    def _catch_up(self, history: History, registry: Registry) -> None:
+        for stored in history.unmirrored():
+            self._register(registry, stored)
+            history.mark_mirrored(stored.version)
+            self._registered += 1
         aliases = history.aliases()
-        if aliases.champion and aliases != pointed:
+        if aliases.champion and aliases != self._pointed:
+            self._point(registry, history, aliases)
+            self._pointed = aliases
+        if self._registered >= PRUNE_VERSIONS:
+            registry.prune({int(path.name) for path in self._versions.iterdir()})
+            self._registered = 0
+
+    def _register(self, registry: Registry, stored: StoredVersion) -> None:
+        directory = self._versions / str(stored.version)
+        try:
+            files = {name: (directory / name).read_bytes() for name in FILES}
+        except FileNotFoundError:
+            return  # retention was quicker than a registry that was away
+        registry.register(Artifact.from_files(files), stored.matrix)
+
+    def _point(self, registry: Registry, history: History, aliases: Aliases) -> None:
+        try:
             registry.point(aliases.champion, aliases.previous, aliases.challenger, aliases.generation)
-        kept = {int(path.name) for path in self._versions.iterdir()}
-        if len(registry.versions()) > len(kept) + PRUNE_VERSIONS:
-            registry.prune(kept)
-        return aliases
+        except UnregisteredVersion:
+            self._register(registry, history.version(aliases.champion))
+            registry.point(aliases.champion, aliases.previous, aliases.challenger, aliases.generation)

@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 from kafka import TopicPartition
+from kafka.admin import ConfigResource
 
 from contracts.events import EVENT_TYPE
+from feedback import dead_letters
 from feedback.errors import FeedbackReplaced, FeedbackUnavailable
 from feedback.kafka import KafkaReader
 from feedback.log import Cursor, Record
@@ -88,6 +90,29 @@ def test_a_damaged_batch_costs_its_own_records_alone(own_broker: Broker) -> None
     reader.close()
 
 
+class UnreadableName(str):
+    """A header name whose bytes are not UTF-8, as a faulty producer may write it."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xff\xfe"
+
+
+def test_a_header_that_cannot_be_read_does_not_block_the_partition(topic: Topic, reader: KafkaReader) -> None:
+    topic.send([b"before"])
+    topic.send([b"poison"], headers=[(UnreadableName("x"), b"1")])
+    topic.send([b"after"])
+    records = read_all(reader, {}, 3)
+    assert [(record.error, record.body) for record in records] == [
+        (None, b"before"),
+        ("corrupt_record", None),
+        (None, b"after"),
+    ]
+    reader.dead_letter(records[1], "corrupt_record", "cannot be read")
+    assert len(topic.dead_letters(1)) == 1
+
+
 def test_a_topic_made_anew_is_noticed_though_it_is_longer(topic: Topic, reader: KafkaReader) -> None:
     topic.send(bodies(5))
     cursor: Cursor = {}
@@ -112,8 +137,11 @@ def test_a_missing_topic_is_named_when_it_may_not_be_made(broker: Broker) -> Non
     with pytest.raises(FeedbackUnavailable) as caught:
         reader.read({}, 1, 0.0)
     assert caught.value.code == "unknown_topic"
+    assert (reader.end(), reader.committed()) == ({}, {})
     reader.close()
-    assert topic.name not in topic.admin().list_topics()
+    admin = topic.admin()
+    assert topic.name not in admin.list_topics()
+    admin.close()
 
 
 def test_aborted_transactions_stay_unseen(topic: Topic, reader: KafkaReader) -> None:
@@ -142,6 +170,19 @@ def test_large_and_compressed_records_come_whole(topic: Topic, reader: KafkaRead
     producer.close()
     found = [record.body for record in read_all(reader, {}, 102)]
     assert found == [*large, *(str(number).encode() for number in range(100))]
+
+
+def test_a_compression_that_cannot_be_read_is_named(
+    topic: Topic, reader: KafkaReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kafka.codec.has_zstd", lambda: False)
+    admin = topic.admin()
+    admin.alter_configs([ConfigResource("TOPIC", topic.name, configs={"compression.type": "zstd"})])
+    admin.close()
+    topic.send([b"x" * 1000])
+    with pytest.raises(FeedbackUnavailable) as caught:
+        read_all(reader, {}, 1)
+    assert "UnsupportedCodecError" in caught.value.detail
 
 
 def test_partitions_added_later_are_read(topic: Topic, reader: KafkaReader) -> None:
@@ -181,6 +222,7 @@ def test_poison_goes_to_the_dead_letter_topic_as_it_came(topic: Topic, reader: K
     topic.send([b'{"label":"a","instance":[1]}'])
     cursor: Cursor = {}
     records = read_all(reader, cursor, 3)
+    records[1].original.headers.append(("empty", None))  # type: ignore[union-attr]
     assert [(record.error, record.body is None) for record in records] == [
         ("invalid_envelope", True),
         ("empty_record", True),
@@ -198,12 +240,15 @@ def test_poison_goes_to_the_dead_letter_topic_as_it_came(topic: Topic, reader: K
     assert (second.key, second.value) == (b"gone", b"")
 
 
-def test_dead_letters_outlive_a_broker_and_hold_the_group_back(own_broker: Broker) -> None:
+def test_dead_letters_outlive_a_broker_and_hold_the_group_back(
+    own_broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "MAX_PENDING", 2)
     topic = Topic(own_broker)
     reader = topic.reader()
     cursor: Cursor = {}
-    topic.send([b"poison", b"more poison"])
-    records = read_all(reader, cursor, 2)
+    topic.send([b"poison", b"more poison", b"one too many"])
+    records = read_all(reader, cursor, 3)
     own_broker.kill()
     started = time.monotonic()
     for record in records:
@@ -213,6 +258,7 @@ def test_dead_letters_outlive_a_broker_and_hold_the_group_back(own_broker: Broke
     own_broker.start()
     assert {message.value for message in topic.dead_letters(2)} == {b"poison", b"more poison"}
     _await(lambda: _committed(reader, cursor) == cursor)
+    assert len(topic.dead_letters(2)) == 2
     reader.close()
 
 

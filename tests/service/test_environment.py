@@ -1,0 +1,74 @@
+"""How HAProxy is started in Serve's name."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.environment import Ports, environment
+from service.haproxy import adapted
+
+pytestmark = pytest.mark.unit
+
+SERVES_OWN = """global
+    log 127.0.0.1:514 local0 info
+    stats timeout 30s
+defaults
+    log global
+    option log-health-checks
+frontend prometheus
+    bind :9101
+    no log
+frontend http_frontend
+    bind *:8000
+listen stats
+  bind *:8404
+"""
+
+
+def test_haproxys_own_ports_are_on_loopback_and_requests_are_not_logged() -> None:
+    assert adapted(SERVES_OWN).splitlines() == [
+        "global",
+        "    stats timeout 30s",
+        "defaults",
+        "    option log-health-checks",
+        "frontend prometheus",
+        "    bind 127.0.0.1:9101",
+        "    no log",
+        "frontend http_frontend",
+        "    bind *:8000",
+        "listen stats",
+        "  bind 127.0.0.1:8404",
+    ]
+
+
+def test_the_launcher_prepares_and_becomes_haproxy(tmp_path: Path) -> None:
+    variables = environment(tmp_path, Ports(8000, 9101, 8404))
+    launcher = Path(variables["RAY_SERVE_HAPROXY_BINARY_PATH"])
+    assert os.access(launcher, os.X_OK)
+    node = tmp_path / "node"
+    node.mkdir()
+    config = node / "haproxy.cfg"
+    config.write_text(SERVES_OWN)
+    checked = subprocess.run([launcher, "-c", "-f", config], capture_output=True, text=True, check=False)
+    assert "haproxy" in (checked.stdout + checked.stderr).lower()
+    assert config.read_text() == adapted(SERVES_OWN)
+    head, _, body = (node / "500.http").read_bytes().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json")
+    assert b"content-length: %d" % len(body) in head
+    assert b"retry-after: 1" in head
+
+
+def test_two_services_on_one_machine_share_no_port(tmp_path: Path) -> None:
+    key = "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT"
+    ports = {environment(tmp_path, Ports(8000, 9101, 8404))[key] for _ in range(3)}
+    assert "8500" not in ports
+
+
+def test_ray_is_not_imported_before_its_environment_is_set() -> None:
+    program = (
+        "import sys, service.environment, service.settings; sys.exit('ray' in sys.modules or 'torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
