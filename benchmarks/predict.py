@@ -116,11 +116,13 @@ def running(name: str) -> Iterator[int]:
     """A server in a process of its own, ready; yields its port."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="ll-", ignore_cleanup_errors=True) as directory:
-        log = (Path(directory) / "log").open("wb")
+        log = (Path(directory) / "log").open("w+")
         arguments = [sys.executable, str(HERE / "predict_servers.py"), name, str(port), directory]
         process = subprocess.Popen(arguments, stdout=log, stderr=log)
         try:
-            wait_until_answering(process, port)
+            if not is_answering(process, port):
+                log.seek(0)
+                raise SystemExit(f"{name} did not answer:\n{log.read()[-4000:]}")
             yield port
         finally:
             process.terminate()
@@ -128,19 +130,19 @@ def running(name: str) -> Iterator[int]:
             log.close()
 
 
-def wait_until_answering(process: subprocess.Popen[bytes], port: int) -> None:
-    """Returns once a prediction is answered."""
+def is_answering(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Waits until a prediction is answered; false when the process ended or is too slow."""
     deadline = time.monotonic() + START_SECONDS
     headers = {"content-type": "application/json"}
     while time.monotonic() < deadline and process.poll() is None:
         try:
             url = f"http://127.0.0.1:{port}{PATH}"
             if httpx.post(url, content=BODY, headers=headers, trust_env=False).status_code == httpx.codes.OK:
-                return
+                return True
         except httpx.TransportError:
             pass
         time.sleep(0.2)
-    raise SystemExit(f"the server on port {port} did not answer")
+    return False
 
 
 def free_port() -> int:

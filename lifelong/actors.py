@@ -11,9 +11,11 @@ from pydantic import BaseModel, SecretStr
 
 from contracts.errors import InvalidConfiguration
 from contracts.status import NAMESPACE, hub_name, trainer_name
+from feedback.settings import KafkaSettings
 from lifelong.settings import Settings
 from registry.store import Registry
 from service.hub import Hub
+from service.outbox import Outbox
 from service.settings import HostedModel
 from trainer.actor import TrainerActor
 
@@ -50,9 +52,13 @@ def directory(settings: Settings, state: Path) -> Path:
 def start_hub(settings: Settings, state: Path) -> Any:
     """Starts the model's hub and returns at once; it lives for as long as this handle does."""
     registry = partial(Registry, settings.model, settings.registry.uri, directory(settings, state))
+    outbox = None
+    if isinstance(settings.feedback, KafkaSettings):
+        path = hosted(settings, state).feedback_path
+        outbox = partial(Outbox, path, settings.feedback, settings.model)
     actor: Any = ray.remote(Hub)
     placed = actor.options(name=hub_name(settings.model), namespace=NAMESPACE, num_cpus=0, max_restarts=-1)
-    return placed.remote(settings.model, registry)
+    return placed.remote(settings.model, registry, outbox)
 
 
 def start_trainer(settings: Settings, state: Path) -> Any:

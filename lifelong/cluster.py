@@ -102,7 +102,6 @@ def _own(instance: Instance) -> dict[str, str]:
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # Serve gives up after three times its 5 s
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # `device: auto` must see the GPU without reserving one
     }
 

@@ -14,7 +14,7 @@ import msgspec
 from prometheus_client.core import Metric
 
 from contracts.errors import LifelongError
-from contracts.status import News, TrainerStatus, VersionRecord
+from contracts.status import Ledger, News, TrainerStatus, VersionRecord
 from contracts.versions import Artifact
 from service.counts import Increments
 from service.documents import Refusal, ReplicaCounts, StatusDocument, learned, matrix_of
@@ -51,6 +51,14 @@ class ChampionSource(Protocol):
         ...
 
 
+class Outgoing(Protocol):
+    """What has been accepted here and is on its way to another log: with Kafka, the outbox."""
+
+    def added_to(self, ledger: Ledger) -> Ledger:
+        """The trainer's ledger with what it cannot know of yet."""
+        ...
+
+
 class Hub:
     """One per model. Its methods are called from other processes, all on one event loop; none waits for long.
 
@@ -58,9 +66,15 @@ class Hub:
     the rest answers routes, as JSON.
     """
 
-    def __init__(self, model: str, open_registry: Callable[[], ChampionSource] | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        open_registry: Callable[[], ChampionSource] | None = None,
+        open_outbox: Callable[[], Outgoing] | None = None,
+    ) -> None:
         self._model = model
         self._open_registry = open_registry
+        self._outbox = None if open_outbox is None else open_outbox()
         self._repair: asyncio.Task[None] | None = None
         self._champion = Update(settled=False, generation=0, files=None)
         self._version = 0
@@ -90,7 +104,7 @@ class Hub:
 
     async def report(self, status: bytes) -> dict[str, int]:
         """Takes the trainer's status; answers what the hub has, so that the trainer can send what it lacks."""
-        before, self._status = self._status, msgspec.json.decode(status, type=TrainerStatus)
+        before, self._status = self._status, self._completed(msgspec.json.decode(status, type=TrainerStatus))
         self._reported_at = time.monotonic()
         if self._status.generation == 0:
             self._settle()
@@ -184,6 +198,12 @@ class Hub:
         """The model's series for Prometheus."""
         replicas = msgspec.to_builtins(self._replicas())
         return families(self._model, self._totals, self._status, replicas)
+
+    def _completed(self, status: TrainerStatus) -> TrainerStatus:
+        if self._outbox is None:
+            return status
+        ledger = self._outbox.added_to(status.ledger)
+        return msgspec.structs.replace(status, ledger=ledger, lag=ledger.pending)
 
     def _replicas(self) -> ReplicaCounts:
         return self._followers.counts(self._champion.generation)

@@ -13,7 +13,6 @@ import ray
 
 from contracts.errors import LifelongError
 from contracts.status import NAMESPACE, News, TrainerStatus, VersionRecord, hub_name
-from trainer.assembly import TrainerConfiguration, assemble, mirror
 
 WAIT_SECONDS = 0.02
 COMMAND_SECONDS = 600.0
@@ -62,6 +61,9 @@ class TrainerActor:
     """
 
     def __init__(self, configuration: str) -> None:
+        # Whoever starts this actor need not load torch: only its own process does.
+        from trainer.assembly import TrainerConfiguration, assemble, mirror
+
         config = TrainerConfiguration.model_validate_json(configuration)
         self._commands: SimpleQueue[Command] = SimpleQueue()
         self._is_stopping = False
