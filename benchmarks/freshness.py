@@ -2,10 +2,9 @@
 
 `python -m benchmarks.freshness [--json] [--events N] [--interval S]`
 
-A service that has learned eight MNIST digits gets single corrections, one after the other: each is sent when the one before
-is served. The clock runs from the moment before the request to the first prediction whose version is at least the one that
-`served_through` reached. Gate and MLflow are on. Events that the split holds out as probes are counted apart: no version
-learns them.
+A service that has learned eight MNIST digits gets single events of the last two, one after the other: each is sent when
+the one before is served. The clock runs from before the request to after the first prediction that follows a status in
+which `served_through` has reached the event. Gate and MLflow are on.
 """
 
 import statistics

@@ -175,7 +175,7 @@ class Silent:
 
     def report(self, status: object) -> bool:
         """Known."""
-        return True
+        return status is not None
 
     def narrate(self, news: object) -> None:
         """Nothing."""

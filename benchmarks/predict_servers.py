@@ -146,10 +146,8 @@ def _framework_app() -> Any:
     @app.post(PATH)
     async def predict(request: Request) -> dict[str, Any]:
         labels, probabilities, _ = predictor.predict(np.asarray(request.instances, np.float32), None)
-        predictions = [
-            {"prediction_id": secrets.token_hex(8), "label": label, "probability": probability}
-            for label, probability in zip(labels, probabilities.tolist(), strict=True)
-        ]
+        pairs = zip(labels, probabilities.tolist(), strict=True)
+        predictions = [{"prediction_id": secrets.token_hex(8), "label": one, "probability": p} for one, p in pairs]
         return {"model": MODEL, "version": 1, "predictions": predictions}
 
     return app
@@ -158,9 +156,8 @@ def _framework_app() -> Any:
 def _init_ray(directory: Path) -> None:
     import ray
 
-    ray.init(
-        include_dashboard=False, namespace="lifelong", _temp_dir=str(directory / "ray"), logging_level=logging.ERROR
-    )
+    quiet: dict[str, Any] = {"include_dashboard": False, "logging_level": logging.ERROR}
+    ray.init(address="local", namespace="lifelong", _temp_dir=str(directory / "ray"), **quiet)
 
 
 def _serve_until_terminated() -> None:
@@ -171,7 +168,8 @@ def _serve_until_terminated() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     while not stop.wait(0.1):
         pass
-    serve.shutdown()
+    leave: Callable[[], None] = serve.shutdown
+    leave()
     ray.shutdown()
 
 

@@ -2,9 +2,9 @@
 
 `python -m benchmarks.split_service [--json] [--rows N] [--strategies default,finetuning,joint]`
 
-Five tasks of two digits, in one pass over the training images; the test images are only ever predicted on. Each strategy
-has a service of its own, with the default configuration but for its strategies. The bounds are measured on what they
-learn (`promotion` lets everything pass), the default on what its gate lets through.
+Five tasks of two digits, in one pass over the training images; the test images are only ever predicted on. Each
+strategy has a service of its own, with the default configuration but for its strategies. The bounds are measured on
+what they learn (`promotion` lets everything pass), the default on what its gate lets through.
 """
 
 import tempfile

@@ -106,7 +106,8 @@ def build(hosts: Mapping[str, Host], settings: ServingSettings) -> FastAPI:
     app.get("/metrics", response_class=Response)(routes.metrics)
     app.get("/v2/health/ready", responses=openapi.answers(200, "ready", DOCUMENT, 503))(routes.ready)
     app.get("/v2/health/live", responses=openapi.answers(200, "live", DOCUMENT))(_live)
-    _add_reading(app, routes)
+    _add_status(app, routes)
+    _add_versions(app, routes)
     _add_raw(app, routes)
     _add_operating(app, routes)
     add_pages(app)
@@ -114,7 +115,7 @@ def build(hosts: Mapping[str, Host], settings: ServingSettings) -> FastAPI:
     return app
 
 
-def _add_reading(app: FastAPI, routes: Routes) -> None:
+def _add_status(app: FastAPI, routes: Routes) -> None:
     hosted = Annotated[Host, Depends(routes.host)]
     ok = openapi.answers(200, "the document", DOCUMENT, 404, 503)
 
@@ -127,6 +128,11 @@ def _add_reading(app: FastAPI, routes: Routes) -> None:
     async def matrix(host: hosted) -> Response:
         """The accuracy matrix R, its baseline and averages."""
         return _json(await host.hub.matrix())
+
+
+def _add_versions(app: FastAPI, routes: Routes) -> None:
+    hosted = Annotated[Host, Depends(routes.host)]
+    ok = openapi.answers(200, "the document", DOCUMENT, 404, 422, 503)
 
     @app.get("/v1/models/{model}/versions", responses=ok)
     async def versions(

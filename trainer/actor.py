@@ -1,10 +1,10 @@
 """The trainer as a Ray actor: one thread learns, the actor's own thread takes commands (only here is ray known)."""
 
+import os
 import threading
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from os import _exit
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -17,6 +17,8 @@ from contracts.status import NAMESPACE, News, TrainerStatus, VersionRecord, hub_
 WAIT_SECONDS = 0.02
 COMMAND_SECONDS = 600.0
 EXIT_CODE = 70
+NICENESS = 5
+"""Learning gives way to serving where both want the same core."""
 Command = tuple[Callable[[], dict[str, Any]], "Future[dict[str, Any]]"]
 
 
@@ -64,6 +66,7 @@ class TrainerActor:
         # Whoever starts this actor need not load torch: only its own process does.
         from trainer.assembly import TrainerConfiguration, assemble, mirror
 
+        os.nice(NICENESS)
         config = TrainerConfiguration.model_validate_json(configuration)
         self._commands: SimpleQueue[Command] = SimpleQueue()
         self._is_stopping = False
@@ -113,7 +116,7 @@ class TrainerActor:
         finally:
             if not self._is_stopping:
                 traceback.print_exc()
-                _exit(EXIT_CODE)
+                os._exit(EXIT_CODE)
 
     def _obey(self) -> None:
         while True:

@@ -21,7 +21,7 @@ SPLIT_SCALE = 2**64
 class Predictions(Protocol):
     """Where the instance of a prediction can still be found."""
 
-    def find(self, prediction_ids: Sequence[str]) -> dict[str, bytes]:
+    def find(self, prediction_ids: Sequence[str], wait_seconds: float) -> dict[str, bytes]:
         """JSON of the instances of those predictions that are still known."""
 
 
@@ -100,7 +100,7 @@ class Intake:
     def _instance(self, event: FeedbackEvent) -> bytes:
         raw = event.instance
         if isinstance(raw, msgspec.UnsetType):
-            found = self._predictions.find([event.prediction_id or ""])
+            found = self._predictions.find([event.prediction_id or ""], wait_seconds=0.0)
             if not found:
                 raise InvalidEvent("unknown_prediction", "the prediction is not in the log, or no longer")
             raw = msgspec.Raw(next(iter(found.values())))

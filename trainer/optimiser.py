@@ -40,6 +40,7 @@ class Adam:
     def step(self, network: Network, curvature: float) -> None:  # noqa: ARG002
         """One step; its length does not depend on the gradient's, so no curvature makes it diverge."""
         self._moments.follow(network)
+        self._steps = self._steps.to(network.theta.device)
         adam(
             [network.theta], [network.gradient], [self._moments["first"]], [self._moments["second"]],
             [], [self._steps], foreach=False, fused=True, amsgrad=False, maximize=False,

@@ -23,6 +23,7 @@ class QuadraticPenalty:
     def __init__(self) -> None:
         self._vectors = FollowingVectors("root", "target")
         self._scratch = torch.empty(0)
+        self._ticket = torch.zeros((), requires_grad=True)
         self._constant = 0.0
         self._largest = 0.0
 
@@ -64,9 +65,8 @@ class QuadraticPenalty:
         self._vectors.follow(network)
         if self._scratch.shape != network.theta.shape:
             self._scratch = torch.empty_like(network.theta)
-        ticket = network.theta.new_zeros((), requires_grad=True)
-        value: Tensor = _HalfSquare.apply(ticket, network, self._vectors, self._scratch, strength)
-        return value + 0.5 * strength * self._constant
+        value: Tensor = _HalfSquare.apply(self._ticket, network, self._vectors, self._scratch, strength, self._constant)
+        return value
 
     def state_dict(self) -> State:
         """Both vectors with their layout, and what does not depend on the parameters."""
@@ -79,7 +79,7 @@ class QuadraticPenalty:
 
 
 class _HalfSquare(Function):
-    """½ λ ‖√A θ − B/√A‖², with the bracket kept in a scratch vector between value and gradient.
+    """½ λ (‖√A θ − B/√A‖² + c), with the bracket kept in a scratch vector between value and gradient.
 
     The gradient goes straight into `network.gradient`, where autograd puts that of the loss: no vector is made for it.
     """
@@ -87,14 +87,13 @@ class _HalfSquare(Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
         """The value; the first input is a scalar that needs a gradient, so that autograd comes back."""
-        _, network, vectors, scratch, strength = inputs
-        torch.addcmul(vectors["target"], vectors["root"], network.theta, value=-1, out=scratch)
-        ctx.rest = inputs[1:]
-        return torch.dot(scratch, scratch).mul_(0.5 * strength)
+        _, network, vectors, scratch, strength, constant = inputs
+        ctx.network, ctx.root, ctx.scratch, ctx.strength = network, vectors["root"], scratch, strength
+        torch.addcmul(vectors["target"], ctx.root, network.theta, value=-1, out=scratch)
+        return torch.dot(scratch, scratch).add_(constant).mul_(0.5 * strength)
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[None, ...]:
         """Adds λ (A θ − B)."""
-        network, vectors, scratch, strength = ctx.rest
-        network.gradient.addcmul_(vectors["root"], scratch, value=-strength * float(outer[0]))
-        return None, None, None, None, None
+        ctx.network.gradient.addcmul_(ctx.root, ctx.scratch, value=-ctx.strength * float(outer[0]))
+        return None, None, None, None, None, None

@@ -119,6 +119,7 @@ class Chain:
 
     def __init__(self, strategies: Sequence[Strategy]) -> None:
         self._strategies = list(strategies)
+        self._penalising = [strategy for strategy in strategies if type(strategy).penalty is not Naive.penalty]
 
     def before_task(self, network: "Network", task: int) -> None:
         """Prepares every strategy."""
@@ -133,10 +134,8 @@ class Chain:
 
     def penalty(self, network: "Network", batch: "Batch", logits: "Tensor") -> "Tensor":
         """The sum of the penalties."""
-        total = logits.new_zeros(())
-        for strategy in self._strategies:
-            total = total + strategy.penalty(network, batch, logits)
-        return total
+        penalties = [strategy.penalty(network, batch, logits) for strategy in self._penalising]
+        return sum(penalties[1:], penalties[0]) if penalties else logits.new_zeros(())
 
     def project_gradients(self, network: "Network") -> None:
         """One projection after the other."""

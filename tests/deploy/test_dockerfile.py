@@ -71,7 +71,7 @@ def test_the_entry_point_is_lifelong_below_an_init() -> None:
 
 def test_the_default_command_is_one_that_lifelong_understands() -> None:
     name, *arguments = only(FINAL, "CMD").arguments
-    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    command = typer.main.get_group(app).commands[name]
     values = command.make_context(name, arguments).params
     assert values["host"] == "0.0.0.0"
     assert values["state"] == Path(only(FINAL, "VOLUME").rest)
@@ -79,7 +79,7 @@ def test_the_default_command_is_one_that_lifelong_understands() -> None:
 
 
 def test_serve_and_train_come_with_the_same_entry_point() -> None:
-    assert {"up", "serve", "train"} <= set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert {"up", "serve", "train"} <= set(typer.main.get_group(app).commands)
 
 
 def test_health_is_asked_where_the_service_answers_by_default() -> None:

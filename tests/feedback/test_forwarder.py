@@ -73,15 +73,8 @@ def test_nothing_is_lost_when_the_broker_is_killed_midway(own_broker: Broker, tm
     topic, outbox = Topic(own_broker), SqliteLog(tmp_path / "feedback.db")
     forwarder = Forwarder(outbox, topic.settings, topic.model)
     forwarder.start()
-    slowest, stop = [0.0], threading.Event()
-
-    def append() -> None:
-        while not stop.wait(0.03):
-            started = time.monotonic()
-            outbox.append(events(20))
-            slowest[0] = max(slowest[0], time.monotonic() - started)
-
-    appender = threading.Thread(target=append)
+    stop = threading.Event()
+    appender = threading.Thread(target=_append_until, args=(stop, outbox), daemon=True)
     appender.start()
     _await(lambda: outbox.committed()[0] > 200)
     own_broker.kill()
@@ -146,6 +139,11 @@ def test_without_a_broker_events_wait_and_the_reason_shows(own_broker: Broker, t
     _await(lambda: forwarder.pending() == 0 and forwarder.failure is None)
     _close(forwarder, outbox)
     assert not forwarder.is_running
+
+
+def _append_until(stop: threading.Event, outbox: SqliteLog) -> None:
+    while not stop.wait(0.03):
+        outbox.append(events(20))
 
 
 def _positions(read: Callable[[Cursor, int, float], list[Record]], count: int) -> set[int | None]:

@@ -17,7 +17,7 @@ from feedback.kafka import KafkaReader
 from feedback.log import Cursor, Record
 from tests.broker import Broker
 from tests.feedback.log_contract import bodies, read_all
-from tests.feedback.topic import Topic
+from tests.feedback.topic import Topic, UnreadableName
 
 pytestmark = pytest.mark.real
 WAIT_SECONDS = 40.0
@@ -88,15 +88,6 @@ def test_a_damaged_batch_costs_its_own_records_alone(own_broker: Broker) -> None
     assert reader.read(cursor, 10, 0.2) == []
     assert time.monotonic() - started < WAIT_SECONDS
     reader.close()
-
-
-class UnreadableName(str):
-    """A header name whose bytes are not UTF-8, as a faulty producer may write it."""
-
-    __slots__ = ()
-
-    def encode(self, *_: object) -> bytes:
-        return b"\xff\xfe"
 
 
 def test_a_header_that_cannot_be_read_does_not_block_the_partition(topic: Topic, reader: KafkaReader) -> None:

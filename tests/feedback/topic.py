@@ -11,6 +11,15 @@ from feedback.settings import KafkaSettings
 from tests.broker import Broker
 
 
+class UnreadableName(str):
+    """A header name whose bytes are not UTF-8, as a faulty producer may write it."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xff\xfe"
+
+
 class Topic:
     """A model's topic on a broker, made on first use with `partitions` partitions."""
 

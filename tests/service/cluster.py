@@ -52,7 +52,8 @@ class Cluster:
         from service.hub import Hub
 
         own = str(directory / "ray")
-        ray.init(include_dashboard=False, namespace=NAMESPACE, _temp_dir=own, logging_level=logging.ERROR)
+        quiet: dict[str, Any] = {"include_dashboard": False, "logging_level": logging.ERROR}
+        ray.init(address="local", namespace=NAMESPACE, _temp_dir=own, **quiet)
         hub: Any = ray.remote(Hub)
         trainer: Any = ray.remote(Trainer)
         self._ray: Any = ray

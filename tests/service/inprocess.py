@@ -175,21 +175,7 @@ async def call(
     app: Any, method: str, path: str, chunks: Sequence[bytes], headers: Sequence[tuple[bytes, bytes]] = ()
 ) -> Reply:
     """Calls an ASGI application as a server would, once; without any chunk the client leaves before its body."""
-    target, _, query = path.partition("?")
-    scope: Scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": target,
-        "raw_path": target.encode(),
-        "query_string": query.encode(),
-        "root_path": "",
-        "headers": list(headers),
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 80),
-    }
+    scope = _scope(method, path, headers)
     pending: list[Message] = [
         {"type": "http.request", "body": chunk, "more_body": index < len(chunks) - 1}
         for index, chunk in enumerate(chunks)
@@ -206,6 +192,24 @@ async def call(
 
     await app(scope, receive, send)
     return _reply(sent)
+
+
+def _scope(method: str, path: str, headers: Sequence[tuple[bytes, bytes]]) -> Scope:
+    target, _, query = path.partition("?")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": target,
+        "raw_path": target.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": list(headers),
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
 
 
 def _reply(sent: Sequence[Message]) -> Reply:

@@ -1,141 +1,22 @@
 """The application under Ray Serve with two replicas: swaps, crashes, counters, limits, over real HTTP."""
 
-import json
-import random
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
 import httpx
 import psutil
 import pytest
 import safetensors.numpy
 
+from tests.service.driven import BODY, FEEDBACK, PATIENCE_SECONDS, PREDICT, Service, Traffic, kill_one, wait_for_metric
 from tests.service.versions import artifact
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
-PREDICT, FEEDBACK = "/v1/models/pets/predict", "/v1/models/pets/feedback"
-BODY = {"instances": [[1, 2, 3, 4]]}
-PATIENCE_SECONDS = 60.0
-
-
-class Service:
-    """The driver process of a cluster, and a client of what it serves."""
-
-    def __init__(self, directory: Path) -> None:
-        self.port = free_ports()
-        self.versions = count(1)
-        self._log = (directory / "log").open("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.service.cluster", str(self.port), str(directory)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-        )
-        self.http = self.client()
-
-    def start(self) -> None:
-        """Returns once the application answers."""
-        self._expect("ready")
-
-    def client(self) -> httpx.Client:
-        """A client with connections of its own."""
-        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=30.0)
-
-    def tell(self, *command: Any) -> None:
-        """Gives the driver a command and waits until it has done it."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-        self._expect("done")
-
-    def promote(self) -> int:
-        """Announces the next version and returns its number once every replica serves it."""
-        version = next(self.versions)
-        self.tell("announce", version, version)
-        self.wait(lambda status: status["served_through"] == 10 * version and status["replicas"]["serving"] == 2)
-        return version
-
-    def wait(self, condition: Callable[[Any], bool]) -> Any:
-        """The first status for which the condition holds."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            answer = self.get("/v1/models/pets")
-            if answer.status_code == 200 and condition(answer.json()):
-                return answer.json()
-            time.sleep(0.02)
-        raise AssertionError(answer.text)
-
-    def get(self, path: str) -> httpx.Response:
-        """A GET, repeated when a replica that just died took it along."""
-        while True:
-            try:
-                return self.http.get(path)
-            except httpx.RemoteProtocolError:
-                continue
-
-    def processes(self, name: str) -> list[psutil.Process]:
-        """Processes of this cluster by what Ray calls them."""
-        own = psutil.Process(self.process.pid).children(recursive=True)
-        return [one for one in own if name in " ".join(one.cmdline())]
-
-    def close(self) -> None:
-        """Ends the cluster."""
-        self.http.close()
-        with self._log, self.process:  # leaving the process closes its pipes, which ends it, and waits
-            pass
-
-    def _expect(self, word: str) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.strip() == word:
-                return
-        self._log.seek(0)
-        raise AssertionError(f"the driver ended with {self.process.wait()}:\n{self._log.read()[-4000:]}")
-
-
-class Traffic:
-    """Predict requests from four clients while the block lasts; `statuses` and `versions` count what came back."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._send) for _ in range(4)]
-        self.statuses: Counter[int] = Counter()
-        self.versions: Counter[int] = Counter()
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _send(self) -> None:
-        with self._service.client() as client:
-            while not self._stop.is_set():
-                try:
-                    answer = client.post(PREDICT, json=BODY)
-                except httpx.TransportError:
-                    self.statuses[0] += 1  # HAProxy closes a connection whose request a dead replica took along
-                    continue
-                self.statuses[answer.status_code] += 1
-                if answer.status_code == 200:
-                    self.versions[answer.json()["version"]] += 1
 
 
 @pytest.fixture(scope="module")
@@ -148,19 +29,6 @@ def service() -> Iterator[Service]:
     finally:
         running.close()
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def free_ports() -> int:
-    """The first of three neighbouring free ports."""
-    while True:
-        first = random.randint(20_000, 29_000)
-        try:
-            for port in range(first, first + 3):
-                with socket.socket() as one:
-                    one.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
 
 
 def test_a_new_model_is_ready_and_untrained(service: Service) -> None:
@@ -282,19 +150,6 @@ def test_news_arrive_while_they_happen(service: Service) -> None:
         assert next(lines) == "retry: 1000"
         service.tell("narrate", 77)
         assert next(line for line in lines if line.startswith("data:")).endswith('"data":{"version":77}}')
-
-
-def wait_for_metric(service: Service, line: str) -> None:
-    """Returns once the line is exported."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while line not in (text := service.get("/metrics").text):
-        assert time.monotonic() < deadline, text
-        time.sleep(0.1)
-
-
-def kill_one(service: Service, name: str) -> None:
-    """Kills a process of the cluster without warning."""
-    service.processes(f"ray::{name}")[0].kill()
 
 
 def test_haproxy_listens_on_loopback_alone_and_dies_with_the_cluster(service: Service) -> None:

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.unit
 class KnownPredictions:
     """A prediction log that knows one prediction."""
 
-    def find(self, prediction_ids: Sequence[str]) -> dict[str, bytes]:
+    def find(self, prediction_ids: Sequence[str], wait_seconds: float) -> dict[str, bytes]:
+        assert wait_seconds == 0.0
         return {"p1": b"[0.5, 0.25]"} if "p1" in prediction_ids else {}
 
 

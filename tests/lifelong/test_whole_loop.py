@@ -1,0 +1,148 @@
+"""The whole loop as a user starts it: one process tree, REST in, a learned version out, kills survived."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import psutil
+import pytest
+
+from contracts.events import FeedbackEvent
+from lifelong.client import Client, wait_ready
+from lifelong.data import DataSet, small_digits
+from lifelong.instance import free_port
+from tests.broker import Broker
+from tests.feedback.topic import Topic
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+READY_SECONDS = 300.0
+SERVED_SECONDS = 120.0
+DIGITS = small_digits()
+
+
+class Tree:
+    """`lifelong up` in a process tree of its own."""
+
+    def __init__(self, directory: Path, configuration: dict[str, object]) -> None:
+        self.config = directory / "model.yaml"
+        self.config.write_text(json.dumps(configuration))
+        self._state = directory / "state"
+        self._log = directory / "up.log"
+        self.client: Client
+        self.start()
+
+    def start(self) -> None:
+        """Starts on the same state and waits until it is ready."""
+        port = free_port()
+        address = f"http://127.0.0.1:{port}"
+        arguments = [str(self.config), "--state", str(self._state), "--port", str(port)]
+        command = [sys.executable, "-m", "lifelong", "up", *arguments]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        wait_ready(address, READY_SECONDS)
+        self.client = Client(address, "digits")
+
+    def kill_everything(self) -> None:
+        """SIGKILL for every process of the tree, the driver first."""
+        root = psutil.Process(self._process.pid)
+        for process in [root, *root.children(recursive=True)]:
+            if process.is_running():
+                process.kill()
+        self._process.wait()
+
+    def kill_one(self, title: str) -> None:
+        """SIGKILL for the process of that title."""
+        (process,) = (each for each in psutil.Process(self._process.pid).children(recursive=True) if _is(each, title))
+        process.kill()
+
+    def stop(self) -> None:
+        """Ends it as Ctrl-C does."""
+        if self._process.poll() is None:
+            os.kill(self._process.pid, signal.SIGINT)
+            self._process.wait(120)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Iterator[Tree]:
+    tree = Tree(tmp_path, {"model": "digits", "input": {"kind": "image", "shape": [8, 8]}})
+    yield tree
+    tree.stop()
+
+
+def events(data: DataSet, digits: Sequence[int], task: str, limit: int = 120) -> list[FeedbackEvent]:
+    own = np.flatnonzero(np.isin(data.train_labels, digits))[:limit]
+    return [
+        FeedbackEvent(
+            event_id=f"{task}-{row}",
+            label=int(data.train_labels[row]),
+            instance=msgspec.Raw(msgspec.json.encode(data.train_images[row].tolist())),
+            task=task,
+        )
+        for row in own
+    ]
+
+
+def test_feedback_is_learned_served_and_survives_every_kill(tree: Tree) -> None:
+    client = tree.client
+    receipt = client.feedback(events(DIGITS, [0, 1], "low"))
+    assert receipt.accepted == 120
+    served = client.wait_served(receipt.position or 0, SERVED_SECONDS)
+    assert served["version"] > 1
+    answers = client.predict(DIGITS.train_images[:20].tolist())
+    assert answers.version >= served["version"]
+    assert {answer.label for answer in answers.predictions} <= {"0", "1"}
+
+    corrected = FeedbackEvent(label=1, prediction_id=answers.predictions[0].prediction_id, event_id="correction")
+    assert client.feedback([corrected]).accepted == 1
+
+    tree.kill_one("ray::TrainerActor")
+    receipt = client.feedback(events(DIGITS, [2, 3], "high"))
+    client.wait_served(receipt.position or 0, SERVED_SECONDS)
+
+    tree.kill_everything()
+    tree.start()
+    client = tree.client
+    assert client.feedback(events(DIGITS, [2, 3], "high")).duplicates == 120
+    assert client.close_task("low")["row"]
+    status = client.status()
+    assert sorted(status["labels"]) == ["0", "1", "2", "3"]
+    assert status["ledger"]["pending"] == 0
+    assert status["ledger"]["received"] == sum(status["ledger"].values()) - status["ledger"]["received"]
+    assert status["ledger"]["trained"] + status["ledger"]["probe"] + status["ledger"]["late"] == 241
+
+    first = client.versions()["versions"][-1]["version"]
+    assert client.rollback(first)["version"] == first
+    assert client.status()["version"] == first
+
+
+def test_kafka_feedback_from_rest_and_from_others_is_learned(tmp_path: Path, broker: Broker) -> None:
+    topic = Topic(broker)
+    settings = {"kind": "kafka", "bootstrap_servers": broker.bootstrap_servers, "topic": topic.name}
+    configuration = {"model": "digits", "input": {"kind": "image", "shape": [8, 8]}, "feedback": settings}
+    tree = Tree(tmp_path, configuration)
+    try:
+        receipt = tree.client.feedback(events(DIGITS, [0, 1], "low"))
+        tree.client.wait_served(receipt.position or 0, SERVED_SECONDS)
+        others = [msgspec.json.encode(event) for event in events(DIGITS, [2, 3], "high")]
+        topic.send([*others, b"poison"])
+        status = tree.client.status()
+        while status["ledger"]["dead"] < 1 or status["ledger"]["pending"]:
+            status = tree.client.status()
+        assert sorted(status["labels"]) == ["0", "1", "2", "3"]
+        assert status["ledger"]["dead"] == 1
+        assert status["ledger"]["trained"] + status["ledger"]["probe"] == 240
+    finally:
+        tree.stop()
+
+
+def _is(process: psutil.Process, title: str) -> bool:
+    try:
+        return " ".join(process.cmdline()).startswith(title)
+    except psutil.NoSuchProcess:
+        return False
