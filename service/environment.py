@@ -28,6 +28,8 @@ def environment(directory: Path, ports: Ports) -> dict[str, str]:
     """
     return {
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        # Ray's default is 15: replicas and HAProxy would wait behind every other program of the machine.
+        "RAY_worker_niceness": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": f"{shortcut.__name__}.{shortcut.middlewares.__name__}",

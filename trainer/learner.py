@@ -55,10 +55,10 @@ class Learner:
         curvature = strategy.curvature()
         losses: list[float] = []
         taken = 0
-        network.module.train()
         for rows in self._pieces(batch.to(device), recent.to(device), steps):
             taken += 1
             mixed = strategy.replay(rows)
+            network.module.train(len(mixed) > 1)  # batch normalisation cannot learn from a single row
             logits = network(mixed.inputs)
             scores = logits if mask is None else logits.masked_fill(~mask[mixed.targets], -torch.inf)
             loss = cross_entropy(scores, mixed.targets) + strategy.penalty(network, mixed, logits)

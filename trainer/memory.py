@@ -136,8 +136,8 @@ class ReplayBuffer:
         self._index()
 
     def _draw_keys(self, batch: Batch) -> Numbers:
-        """A random number from 0 to 1 for each row, plus its class where those are kept apart."""
-        keys: Numbers = torch.rand(len(batch), dtype=torch.float64, generator=self._generator).numpy()
+        """A random number for each row, plus its class where those are kept apart; below ½, so no sum rounds up."""
+        keys: Numbers = torch.rand(len(batch), dtype=torch.float64, generator=self._generator).numpy() / 2
         return keys + batch.targets.cpu().numpy() if self._balanced else keys
 
     def _index(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from contracts.inputs import TensorInput
@@ -107,6 +107,17 @@ def test_the_loss_of_the_task_scenario_sees_only_the_columns_of_a_rows_own_task(
     assert result.loss == pytest.approx(float(cross_entropy(logits[:16, 2:], rows.targets[:16] - 2)), rel=1e-5)
 
 
+def test_a_single_row_can_be_learned_by_a_network_with_batch_normalisation() -> None:
+    module = nn.Sequential(nn.Linear(WIDTH, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2))
+    net = Network(module, [Column("0"), Column("1")], seed=0, device="cpu")
+    subject, rows = Learner(net, Naive(), SETTINGS, "class"), Stream().task(0)
+    result = subject.train(rows.select(slice(0, 1)), rows.select(slice(0, 1)), steps=2, seed=0)
+    assert (result.steps, result.skipped) == (2, 0)
+    subject.train(rows, rows, steps=0, seed=1)
+    assert float(net.module.get_buffer("1.running_mean").abs().max()) > 0
+    assert not net.module.training
+
+
 def test_adam_on_flat_vectors_is_adam() -> None:
     net, optimiser = network(tasks=1), Adam(0.01)
     theta, random = net.theta.double(), torch.Generator().manual_seed(0)
@@ -169,6 +180,21 @@ def test_replay_and_ewc_forget_less_than_plain_fine_tuning_and_joint_least() -> 
     assert averages["naive"] < 0.5
     assert averages["replay+ewc"] > averages["naive"] + 0.25
     assert averages["joint"] >= averages["replay+ewc"] - 0.03
+
+
+def test_few_rows_of_a_new_class_are_learned_in_one_round_and_cost_the_others_little() -> None:
+    spec = [{"kind": "replay", "capacity": 60, "rows": 32}, {"kind": "ewc", "strength": 10.0}]
+    stream, subject = Stream(), learner(load(spec))
+    for task in range(3):
+        learn(subject, stream, task)
+    before = sum(accuracy(subject, stream, task) for task in range(3)) / 3
+    subject.network.grow([Column("6")])
+    subject.before_task(3)
+    few = stream.task(3).select(torch.arange(0, 12, 2))
+    subject.train(few, few, steps=25, seed=0)
+    probe = stream.probe(3).select(torch.arange(0, 200, 2))
+    assert float((subject.network(probe.inputs).argmax(dim=1) == 6).float().mean()) > 0.75
+    assert sum(accuracy(subject, stream, task) for task in range(3)) / 3 > before - 0.05
 
 
 @pytest.mark.parametrize("mode", ["separate", "online"])
