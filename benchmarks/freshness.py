@@ -65,16 +65,16 @@ def measure(events: int, interval: float) -> dict[str, Any]:
     settings = Settings(model="mnist", input=ImageInput(shape=(28, 28)), promotion=promotion)
     with (
         tempfile.TemporaryDirectory() as state,
-        running([settings], Place(Path(state), "127.0.0.1", free_port())) as up,
+        running([settings], Place(Path(state), "127.0.0.1", free_port())) as service,
+        Client(service.place.address, "mnist") as client,
     ):
-        with Client(up.place.address, "mnist") as client:
-            for task in tasks[:4]:
-                learn([client], task, lambda: None)
-            found = []
-            for row in track(range(events), "single events", console=stderr()):
-                found.append(send_one(client, tasks[4], row))
-                time.sleep(PAUSE_SECONDS + interval)
-            gate = client.status()["gate"]
+        for task in tasks[:4]:
+            learn([client], task, lambda: None)
+        found = []
+        for row in track(range(events), "single events", console=stderr()):
+            found.append(send_one(client, tasks[4], row))
+            time.sleep(PAUSE_SECONDS + interval)
+        gate = client.status()["gate"]
     served = sorted(fresh.served for fresh in found if fresh.served is not None)
     return {
         "interval_seconds": interval,

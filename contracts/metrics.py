@@ -39,4 +39,20 @@ CATALOGUE = (
     Metric("lifelong_requests_total", "counter", "Requests by route and outcome.", ("model", "route", "outcome")),
     Metric("lifelong_request_seconds", "histogram", "Duration of predict and feedback requests.", ("model", "route")),
 )
+PAGE_HEAD = (
+    "# Metrics",
+    "",
+    "Everything that `/metrics` exports. Any replica gives the same answer: the hub of each model adds up what the",
+    "replicas count, and the learning gauges come from the trainer's last status. At most "
+    f"{MAX_TASK_SERIES} tasks have series of their own.",
+    "",
+    "| name | kind | labels | meaning |",
+    "|---|---|---|---|",
+)
 BY_NAME = {metric.name: metric for metric in CATALOGUE}
+
+
+def page() -> str:
+    """The catalogue as `docs/metrics.md`; a test holds the committed page against it."""
+    rows = [f"| `{m.name}` | {m.kind} | {', '.join(m.labels)} | {m.help} |" for m in CATALOGUE]
+    return "\n".join([*PAGE_HEAD, *rows, ""])

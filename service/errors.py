@@ -21,6 +21,7 @@ STATUSES = {
     "id_conflict": 409,
     "version_not_kept": 409,
     "no_previous_version": 409,
+    "task_already_closed": 409,
     "body_too_large": 413,
     "too_many_instances": 413,
     "too_many_events": 413,
@@ -32,6 +33,7 @@ STATUSES = {
     "replica_lost": 503,
     "hub_unavailable": 503,
     "trainer_unavailable": 503,
+    "trainer_busy": 503,
     "log_unavailable": 503,
     "too_many_streams": 503,
 }

@@ -1,0 +1,28 @@
+"""`python -m benchmarks`: every program behind `docs/benchmarks.md`, one after the other, each with its own table."""
+
+import subprocess
+import sys
+
+PROGRAMS = (
+    "few_events",
+    "split_offline",
+    "penalty",
+    "gate",
+    "kafka_decode",
+    "versions",
+    "predict",
+    "freshness",
+    "split_service",
+    "kills",
+)
+
+
+def main() -> int:
+    """Runs all programs; the exit status is that of the worst."""
+    return max(
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode for name in PROGRAMS
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+"""The catalogue keeps Prometheus' rules, and the page about it is the one that was generated."""
+
+from pathlib import Path
+
+import pytest
+
+from contracts.metrics import CATALOGUE, page
+
+pytestmark = pytest.mark.unit
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+
+
+def test_the_page_is_the_generated_one() -> None:
+    assert PAGE.read_text() == page()
+
+
+def test_names_are_unique_and_carry_prefix_and_unit() -> None:
+    names = [metric.name for metric in CATALOGUE]
+    assert len(set(names)) == len(names)
+    assert all(name.startswith("lifelong_") for name in names)
+    assert all(metric.name.endswith("_total") == (metric.kind == "counter") for metric in CATALOGUE)
+    assert all(metric.help.endswith(".") for metric in CATALOGUE)
