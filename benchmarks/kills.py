@@ -84,8 +84,8 @@ class Tree:
                 return
 
     def stop(self) -> None:
-        """Ends it as Ctrl-C does."""
-        self._root().send_signal(signal.SIGINT)
+        """Ends it as a supervisor does."""
+        self._root().send_signal(signal.SIGTERM)
         if self._process is not None:
             self._process.wait(120)
         self._log.close()

@@ -64,9 +64,9 @@ class Tree:
         process.kill()
 
     def stop(self) -> None:
-        """Ends it as Ctrl-C does."""
+        """Ends it as a supervisor does: unlike SIGINT, SIGTERM is never inherited as ignored."""
         if self._process.poll() is None:
-            os.kill(self._process.pid, signal.SIGINT)
+            os.kill(self._process.pid, signal.SIGTERM)
             self._process.wait(120)
 
 
