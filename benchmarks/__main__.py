@@ -11,6 +11,7 @@ PROGRAMS = (
     "kafka_decode",
     "versions",
     "predict",
+    "feedback_rest",
     "freshness",
     "split_service",
     "kills",

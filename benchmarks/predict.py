@@ -1,9 +1,9 @@
 """Requests per second and median latency of predict, beside other ways to serve the same network, in one run.
 
-`python benchmarks/predict.py [--json] [--seconds S] [--rounds N] [--passes N] [--servers ours,bare,documented,fastapi]`
+`python benchmarks/predict.py [--json] [--seconds S] [--rounds N] [--servers ours,bare,documented,fastapi]`
 
-One server is up at a time, because an idle Ray cluster takes cores too; all take their turn in every pass, so that a
-slow minute of the machine shows. Medians are compared. The client is wrk where it is installed, else one of our own.
+All servers are up at once and are measured in turn, round by round, so that a slow minute of the machine meets all of
+them alike; the medians over rounds are compared. The client is wrk where it is installed, else one of our own.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -63,26 +63,35 @@ class Result(NamedTuple):
 
 def main(
     seconds: Annotated[float, typer.Option(help="of one measurement")] = 4.0,
-    rounds: Annotated[int, typer.Option(help="measurements of each server in a pass")] = 3,
-    passes: Annotated[int, typer.Option(help="turns of each server")] = 2,
+    rounds: Annotated[int, typer.Option(help="measurements of each server")] = 5,
     servers: Annotated[str, typer.Option(help="which, separated by commas")] = "ours,bare,documented,fastapi",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document on standard output")] = False,
 ) -> None:
     """Compares predict requests of 784 numbers in JSON."""
-    names = servers.split(",")
-    many: dict[str, list[Load]] = {name: [] for name in names}
-    single: dict[str, list[Load]] = {name: [] for name in names}
-    for name in names * passes:
-        with running(name) as port:
-            load(port, CONNECTIONS, WARM_UP_SECONDS)
-            for _ in range(rounds):
-                many[name].append(load(port, CONNECTIONS, seconds))
-                single[name].append(load(port, 1, seconds / 2))
-    results = {name: median(many[name], single[name]) for name in names}
+    with ExitStack() as stack:
+        ports = {name: stack.enter_context(running(name)) for name in servers.split(",")}
+        results = measure(ports, seconds, rounds)
     if as_json:
         sys.stdout.write(json.dumps({name: result._asdict() for name, result in results.items()}) + "\n")
     else:
         Console(width=130).print(table(results))
+
+
+def measure(ports: dict[str, int], seconds: float, rounds: int) -> dict[str, Result]:
+    """What every server did in its turns."""
+    many: dict[str, list[Load]] = {name: [] for name in ports}
+    single: dict[str, list[Load]] = {name: [] for name in ports}
+    for port in ports.values():
+        load(port, CONNECTIONS, WARM_UP_SECONDS)
+    for _ in range(rounds):
+        for name, port in ports.items():
+            many[name].append(load(port, CONNECTIONS, seconds))
+            single[name].append(load(port, 1, seconds / 2))
+    results = {name: median(many[name], single[name]) for name in ports}
+    failed = [name for name, result in results.items() if result.failures]
+    if failed:
+        raise SystemExit(f"not every request was answered with 200 by: {', '.join(failed)}")
+    return results
 
 
 def median(many: Sequence[Load], single: Sequence[Load]) -> Result:
@@ -169,7 +178,9 @@ def client_name() -> str:
 
 def _load_by_wrk(port: int, connections: int, seconds: float) -> Load:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(f"wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\nwrk.body = [[{BODY} ]]\n")
+        script.write(
+            f"wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\nwrk.body = [=[{BODY}]=]\n"
+        )
         script.flush()
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "--latency", "-s", script.name]
         text = subprocess.run(

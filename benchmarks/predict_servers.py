@@ -104,7 +104,11 @@ def ours(port: int, directory: Path) -> None:
 
 
 def documented(port: int, directory: Path) -> None:
-    """Ray Serve as its documentation begins: FastAPI ingress, Python proxy, no flags."""
+    """Ray Serve as its documentation begins: FastAPI ingress, Python proxy, no flags.
+
+    Its processes get the priority of all others: Ray's own default would place them behind a busy machine's work.
+    """
+    os.environ["RAY_worker_niceness"] = "0"
     from ray import serve
     from ray.serve.config import HTTPOptions
 

@@ -55,9 +55,9 @@ class PredictionLog:
         self._pending: deque[_Row] = deque()
         self._recorded_bytes = self._flushed_bytes = 0
         self._dropped = 0
-        self._wake, self._closing = threading.Event(), False
-        self._thread = threading.Thread(target=self._flush_until_closed, name="prediction-log", daemon=True)
-        self._thread.start()
+        self._wake, self._hurry = threading.Event(), threading.Event()
+        self._is_awake = self._closing = False
+        self._thread: threading.Thread | None = None
 
     @property
     def dropped(self) -> int:
@@ -72,6 +72,12 @@ class PredictionLog:
             return
         self._recorded_bytes += size
         self._pending.append((prediction_id, time.time(), version, instance))
+        if not self._is_awake:
+            self._is_awake = True
+            self._wake.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._flush_until_closed, name="prediction-log", daemon=True)
+                self._thread.start()
 
     def find(self, prediction_ids: Sequence[str], wait_seconds: float = 0.1) -> dict[str, bytes]:
         """Returns the instances of the ids that are known, waiting up to `wait_seconds` for those just recorded.
@@ -82,7 +88,7 @@ class PredictionLog:
         deadline = time.monotonic() + wait_seconds
         found = self._find(prediction_ids)
         while len(found) < len(set(prediction_ids)) and time.monotonic() < deadline:
-            self._wake.set()
+            self._hurry.set()
             time.sleep(POLL_SECONDS)
             found = self._find(prediction_ids)
         return found
@@ -90,8 +96,10 @@ class PredictionLog:
     def close(self) -> None:
         """Writes what is pending and closes the file."""
         self._closing = True
+        self._hurry.set()
         self._wake.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         self._database.close()
 
     def _find(self, prediction_ids: Sequence[str]) -> dict[str, bytes]:
@@ -106,8 +114,11 @@ class PredictionLog:
     def _flush_until_closed(self) -> None:
         expired_at, is_last = 0.0, False
         while not is_last:
-            self._wake.wait(FLUSH_SECONDS)
+            if self._wake.wait(EXPIRE_SECONDS):
+                self._hurry.wait(FLUSH_SECONDS)
             self._wake.clear()
+            self._hurry.clear()
+            self._is_awake = False
             is_last = self._closing
             now = time.monotonic()
             is_due = now - expired_at >= EXPIRE_SECONDS

@@ -99,9 +99,9 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Learn five tasks of handwritten digits over REST, beside plain fine-tuning and joint training."""
-    from lifelong import demo as demonstration
+    from lifelong.demo import run as demonstrate
 
-    demonstration.run(state, port, keep_serving=not leave, as_json=as_json)
+    demonstrate(state, port, keep_serving=not leave, as_json=as_json)
 
 
 @app.command()
@@ -112,10 +112,10 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Write a commented configuration."""
-    from lifelong import init as initial
+    from lifelong.init import write
     from lifelong.output import emit
 
-    initial.write(path, model, kind)
+    write(path, model, kind)
     emit({"written": str(path)}, as_json, f"wrote {path}; next: lifelong up {path}")
 
 

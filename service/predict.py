@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from contracts.errors import InvalidInstance
 from contracts.events import TaskName, explain
 from contracts.inputs import InputSpec, describe
+from service.batches import Batches, Predicted
 from service.champion import Champion, Serving
 from service.counts import Counts
 from service.errors import Answer, RequestFault
@@ -113,6 +114,7 @@ class PredictRoute:
         self._max_bytes = max_bytes
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
+        self._batches = Batches()
 
     async def __call__(self, scope: Scope, receive: Receive) -> Answer:
         """One request; its answers name the version that gave them, all the same one."""
@@ -120,11 +122,15 @@ class PredictRoute:
         serving = self._serving()
         key = f"{self._prefix}-{next(self._numbers)}"
         if len(body) <= INLINE_BYTES:
-            predictions = self._predict(body, serving, key)
+            rows, task, is_scored = self._decode(body)
+            predicted = await self._batches.predict(serving, rows, task)
         else:
-            predictions = await asyncio.to_thread(self._predict, body, serving, key)
+            predicted, task, is_scored = await asyncio.to_thread(self._predict_alone, body, serving)
         self._recorder.record(key, serving.version, body)
-        self._counts.predicted(serving.version, len(predictions))
+        self._counts.predicted(serving.version, len(predicted.labels))
+        scores = _named(predicted.scores, serving, task) if is_scored else itertools.repeat(None)
+        ids = (prediction_id(key, index) for index in range(len(predicted.labels)))
+        predictions = list(map(Prediction, ids, predicted.labels, predicted.probabilities.tolist(), scores))
         return Answer(200, msgspec.json.encode(Predictions(self._model, serving.version, predictions)))
 
     def _serving(self) -> Serving:
@@ -135,13 +141,9 @@ class PredictRoute:
             raise RequestFault("starting", "this replica does not know its champion yet")
         raise RequestFault("untrained", "no version has been promoted yet: send feedback first")
 
-    def _predict(self, body: bytes, serving: Serving, key: str) -> list[Prediction]:
+    def _predict_alone(self, body: bytes, serving: Serving) -> tuple[Predicted, str | None, bool]:
         rows, task, is_scored = self._decode(body)
-        labels, probabilities, scores = serving.predictor.predict(rows, task)
-        ids = (prediction_id(key, index) for index in range(len(labels)))
-        if not is_scored:
-            return list(map(Prediction, ids, labels, probabilities.tolist()))
-        return list(map(Prediction, ids, labels, probabilities.tolist(), _named(scores, serving, task)))
+        return Predicted(*serving.predictor.predict(rows, task)), task, is_scored
 
 
 def prediction_id(key: str, index: int) -> str:

@@ -1,6 +1,5 @@
 """One fast route as an ASGI application: admits, answers, turns faults into problem documents, counts."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from time import perf_counter
@@ -40,8 +39,6 @@ class FastRoute:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         try:
-            # One turn of the loop: all requests that have arrived are counted before the first one is worked on.
-            await asyncio.sleep(0)
             if self._in_flight > self._max_in_flight:
                 raise RequestFault("overloaded", "this replica has as many requests as it can hold")
             return await self._handler(scope, receive)

@@ -4,6 +4,7 @@ It forbids forgetting without forbidding learning: without a measured gain nothi
 weighed against it and bounded per version and in all.
 """
 
+import math
 from collections.abc import Sequence
 
 from contracts.versions import Decision, TaskComparison, Verdict
@@ -127,7 +128,9 @@ class _Gate:
         """Average accuracy has to rise; sets with few rows weigh less, new labels count by their lower bound."""
         known = [(min(1.0, t.rows / self._policy.min_rows), -t.drop) for t in self._tallies if t.rows]
         new = [(1.0, wilson_lower(t.new_right, t.new_rows)) for t in self._tallies if t.new_rows]
-        change = sum(weight * rise for weight, rise in known + new) / sum(weight for weight, _ in known + new)
+        change = math.fsum(weight * rise for weight, rise in known + new) / math.fsum(
+            weight for weight, _ in known + new
+        )
         weighed = f"in return {', '.join(_fall(t) for t in hurt)}; weighed together {100 * change:+.2f} points"
         return self._answer("promote" if change > 0 else "refuse", [*self._gains, weighed])
 

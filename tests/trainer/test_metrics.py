@@ -1,7 +1,7 @@
 """The metrics on matrices written by hand."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.metrics import average_accuracy, backward_transfer, forgetting, forward_transfer
@@ -52,6 +52,7 @@ def matrices(draw: st.DrawFn) -> list[list[float]]:
     return draw(st.lists(st.lists(cell, min_size=size, max_size=size), min_size=size, max_size=size))
 
 
+@settings(deadline=None)
 @given(matrices())
 def test_ranges(accuracy: list[list[float]]) -> None:
     average, backward = average_accuracy(accuracy), backward_transfer(accuracy)
@@ -65,6 +66,7 @@ def test_ranges(accuracy: list[list[float]]) -> None:
     assert all(lost is not None and 0 <= lost <= 1 for lost in forgetting(accuracy))
 
 
+@settings(deadline=None)
 @given(matrices())
 def test_forgetting_bounds_what_backward_transfer_lost(accuracy: list[list[float]]) -> None:
     backward, lost = backward_transfer(accuracy), forgetting(accuracy)

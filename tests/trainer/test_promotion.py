@@ -3,7 +3,7 @@
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -227,6 +227,7 @@ def paired_tasks(draw: st.DrawFn) -> list[PairedAnswers]:
     return [*olds, new_task("new", *rows)] if draw(st.booleans()) else olds
 
 
+@settings(deadline=None)
 @given(paired_tasks())
 def test_there_is_always_a_reason_and_a_line_for_every_task(tasks: list[PairedAnswers]) -> None:
     decision = verdict(*tasks)
@@ -236,6 +237,7 @@ def test_there_is_always_a_reason_and_a_line_for_every_task(tasks: list[PairedAn
     assert verdict(*tasks) == decision
 
 
+@settings(deadline=None)
 @given(paired_tasks())
 def test_a_promoted_version_keeps_every_large_old_task_within_max_drop_and_budget(tasks: list[PairedAnswers]) -> None:
     decision = verdict(*tasks)
@@ -245,12 +247,14 @@ def test_a_promoted_version_keeps_every_large_old_task_within_max_drop_and_budge
             assert each.best - each.after <= POLICY.budget + 1e-12 or each.after >= each.before
 
 
+@settings(deadline=None)
 @given(paired_tasks())
 def test_losing_nothing_is_never_refused(tasks: list[PairedAnswers]) -> None:
     kept = [PairedAnswers(t.task, t.before, t.before | t.after, t.known, t.is_current, t.best) for t in tasks]
     assert verdict(*kept).verdict == "promote"
 
 
+@settings(deadline=None)
 @given(paired_tasks(), st.integers(0, 2**32 - 1))
 def test_the_order_of_tasks_and_rows_does_not_matter(tasks: list[PairedAnswers], seed: int) -> None:
     draw = np.random.default_rng(seed)
@@ -261,6 +265,7 @@ def test_the_order_of_tasks_and_rows_does_not_matter(tasks: list[PairedAnswers],
     assert verdict(*shuffled).verdict == verdict(*tasks).verdict
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60))
 def test_losing_one_row_more_never_turns_a_refusal_into_a_promotion(lost: int, gained: int, wrong: int) -> None:
     fewer = verdict(task("old", (900 - lost, lost, gained, wrong)))

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest  # type: ignore[import-untyped]
 
@@ -14,12 +14,14 @@ pytestmark = pytest.mark.unit
 COUNTS = st.integers(0, 3000)
 
 
+@settings(deadline=None)
 @given(COUNTS, COUNTS, st.floats(0.001, 0.999))
 def test_the_tail_is_scipys(successes: int, trials: int, probability: float) -> None:
     expected = float(binom.cdf(successes, trials, probability))
     assert binomial_at_most(successes, trials, probability) == pytest.approx(expected, rel=1e-7, abs=1e-200)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 400), st.integers(0, 400))
 def test_mcnemar_is_the_exact_sign_test(lost: int, gained: int) -> None:
     changed = lost + gained
@@ -27,6 +29,7 @@ def test_mcnemar_is_the_exact_sign_test(lost: int, gained: int) -> None:
     assert mcnemar_loss(lost, gained) == pytest.approx(expected, rel=1e-7)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_equals_whole_numbers_counted_out(lost: int, gained: int) -> None:
     changed = lost + gained
@@ -34,6 +37,7 @@ def test_mcnemar_equals_whole_numbers_counted_out(lost: int, gained: int) -> Non
     assert mcnemar_loss(lost, gained) == pytest.approx(ways / 2**changed, rel=1e-10)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2000), st.data())
 def test_wilson_is_scipys_lower_end(trials: int, data: st.DataObject) -> None:
     successes = data.draw(st.integers(0, trials))
