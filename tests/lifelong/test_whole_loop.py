@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -36,6 +37,7 @@ class Tree:
         self.config.write_text(json.dumps(configuration))
         self._state = directory / "state"
         self._log = directory / "up.log"
+        self._open = ExitStack()
         self.client: Client
         self.start()
 
@@ -48,7 +50,8 @@ class Tree:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         wait_ready(address, READY_SECONDS)
-        self.client = Client(address, "digits")
+        self._open.close()
+        self.client = self._open.enter_context(Client(address, "digits"))
 
     def kill_everything(self) -> None:
         """SIGKILL for every process of the tree, the driver first."""
@@ -65,6 +68,7 @@ class Tree:
 
     def stop(self) -> None:
         """Ends it as a supervisor does: unlike SIGINT, SIGTERM is never inherited as ignored."""
+        self._open.close()
         if self._process.poll() is None:
             os.kill(self._process.pid, signal.SIGTERM)
             self._process.wait(120)
