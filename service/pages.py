@@ -7,9 +7,9 @@ from fastapi.responses import Response
 
 from service.errors import RequestFault
 
-TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
+TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 HEADERS = {"content-security-policy": "default-src 'self'; frame-ancestors 'none'", "x-content-type-options": "nosniff"}
-PAGES = ("console.html", "console.js", "docs.html", "docs.js", "style.css")
+PAGES = ("console.html", "console.js", "docs.html", "docs.js", "icon.svg", "style.css")
 
 
 def add_pages(app: FastAPI) -> None:
