@@ -108,7 +108,7 @@ def documented(port: int, directory: Path) -> None:
 
     Its processes get the priority of all others: Ray's own default would place them behind a busy machine's work.
     """
-    os.environ["RAY_worker_niceness"] = "0"
+    os.environ.update({"RAY_worker_niceness": "0"})
     from ray import serve
     from ray.serve.config import HTTPOptions
 

@@ -97,7 +97,7 @@ class Hub:
         if generation <= self._champion.generation:
             return
         artifact = Artifact.from_files(files)
-        self._version = artifact.version
+        self._version, self._refused = artifact.version, None
         self._followers.expect(generation, artifact.lineage.processed_through)
         self._champion = Update(settled=True, generation=generation, files=files)
         self._announced = _notified(self._announced)

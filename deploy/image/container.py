@@ -49,7 +49,7 @@ class Container:
         return self._engine("exec", self._name, *command)
 
     def request(self, path: str, body: Any = None) -> tuple[int, Any]:
-        """Status and document of an answer; status 0 if none came."""
+        """Status and document of an answer; if none came, status 0 and why."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.address + path, data, {"content-type": "application/json"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -58,8 +58,8 @@ class Container:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
-        except OSError:
-            return 0, {}
+        except OSError as error:
+            return 0, {"error": f"{type(error).__name__}: {error}"}
 
     def document(self, path: str, body: Any = None) -> Any:
         """The document of an answer that must be a success."""

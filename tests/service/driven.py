@@ -19,7 +19,7 @@ import psutil
 
 PREDICT, FEEDBACK = "/v1/models/pets/predict", "/v1/models/pets/feedback"
 BODY = {"instances": [[1, 2, 3, 4]]}
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 
 class Service:
@@ -112,6 +112,14 @@ class Traffic:
         for thread in self._threads:
             thread.start()
         return self
+
+    def go_on(self, n_requests: int = 20) -> None:
+        """Returns after that many more requests."""
+        goal = self.statuses.total() + n_requests
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.statuses.total() < goal:
+            assert time.monotonic() < deadline, self.statuses
+            time.sleep(0.01)
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._stop.set()
