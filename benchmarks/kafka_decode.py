@@ -184,7 +184,6 @@ def intake(settings: KafkaSettings, model: str, spec: TensorInput, bench: Bench,
         examples, _ = ingest.take(1.0)
         count -= len(examples)
     ingest.close()
-    predictions.close()
 
 
 def append(log: SqliteLog, events: list[tuple[str, bytes]], size: int) -> None:

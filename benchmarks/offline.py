@@ -41,7 +41,7 @@ class Offline:
         ids = torch.arange(first, first + len(digits))
         batch = Batch(ids, torch.from_numpy(images), self._targets(digits), torch.full_like(ids, task))
         self._rounds.append(batch)
-        return self.learner.train(batch, self._recent(), steps, seed=len(self._rounds))
+        return self.learner.train(batch, self._recent(), steps, number=len(self._rounds))
 
     def close(self, task: int) -> None:
         """Ends a task."""

@@ -53,7 +53,7 @@ def prepared(strategies: Sequence[dict[str, Any]], tasks: int) -> Learner:
     """A learner whose buffer is full and that has ended so many tasks."""
     network = build(MlpSpec(), TensorInput(shape=(784,)), [Column(str(digit)) for digit in range(10)], seed=0)
     learner = Learner(network, load(strategies), LearnerSettings(), "class")
-    learner.train(rows(0, 2048), rows(0, 0), steps=0, seed=0)
+    learner.train(rows(0, 2048), rows(0, 0), steps=0, number=0)
     for _ in range(tasks):
         learner.consolidate(rows(0, 64))
     return learner
@@ -69,7 +69,7 @@ def measure(rounds: int) -> list[Row]:
         batch = rows(4096 + place * STEPS * 128, STEPS * 128)
         for name, (learner, _) in cases.items():
             started = time.thread_time()
-            learner.train(batch, batch, steps=STEPS, seed=place)
+            learner.train(batch, batch, steps=STEPS, number=place)
             seconds[name].append((time.thread_time() - started) / STEPS)
     plain = median(seconds["replay"])
     return [_row(name, case, median(seconds[name]), plain) for name, case in cases.items()]

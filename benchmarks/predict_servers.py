@@ -20,6 +20,7 @@ from contracts.inputs import parse_input
 from contracts.labels import Column
 from contracts.status import hub_name
 from contracts.versions import Artifact, Decision, EventRange, Lineage, ModelDocument, ProbeReport, pin
+from networks.settings import MlpSpec, parse_network
 from service.environment import Ports, environment
 from service.settings import HostedModel, ServingSettings
 
@@ -31,7 +32,6 @@ INPUT = {"kind": "tensor", "shape": [784]}
 def artifact() -> Artifact:
     """A version with the perceptron 784-400-400-10, untrained: its speed is that of a trained one."""
     from networks.build import build
-    from networks.settings import parse_network
 
     columns = [Column(str(digit)) for digit in range(10)]
     network = {"kind": "mlp", "hidden": [400, 400]}
@@ -128,7 +128,8 @@ def fastapi(port: int, directory: Path) -> None:  # noqa: ARG001  # every server
 
 def hosted(directory: Path) -> HostedModel:
     """The model as a replica hosts it."""
-    return HostedModel(name=MODEL, input=parse_input(INPUT), directory=directory / MODEL)
+    network = MlpSpec(hidden=[400, 400])
+    return HostedModel(name=MODEL, input=parse_input(INPUT), network=network, directory=directory / MODEL)
 
 
 def _framework_app() -> Any:

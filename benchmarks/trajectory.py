@@ -92,7 +92,7 @@ class Run:
             self.rounds += 1
             steps = max(-(-len(rows) // self.settings.batch_size), min_steps)
             recent = self.batch(self.trained[-RECENT_ROWS:])
-            self.learner.train(self.batch(rows), recent, steps, seed=self.rounds)
+            self.learner.train(self.batch(rows), recent, steps, number=self.rounds)
         self.seconds += time.perf_counter() - started
 
     def close(self, task: str) -> None:

@@ -85,12 +85,17 @@ class Forwarder:
             return None
         sent, failure, is_refused = self._publisher.publish([self._message(record) for record in records])
         if is_refused:
-            self._outbox.dead_letter(records[sent], "refused_by_kafka", failure or "")
-            sent, failure = sent + 1, None
+            failure = self._give_up(records[sent], failure or "")
+            sent += failure is None
         if sent:
             forwarded: Cursor = {PARTITION: records[sent - 1].offset + 1}
             self._outbox.commit(forwarded)
         return failure
+
+    def _give_up(self, record: Record, reason: str) -> str | None:
+        """Keeps a record that Kafka refuses, and sends its position without it: the reader accounts for it as dead."""
+        self._outbox.dead_letter(record, "refused_by_kafka", reason)
+        return self._publisher.publish([self._message(record)._replace(value=None)]).failure
 
     def _message(self, record: Record) -> Message:
         headers = [(POSITION_HEADER, str(record.position).encode())]

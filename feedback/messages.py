@@ -7,7 +7,9 @@ from feedback.cloudevents import unwrap
 from feedback.log import Original, Record
 
 POSITION_HEADER = "outbox-position"
-"""Header that the forwarder adds: the position in the outbox that the REST answer named."""
+"""Header that the forwarder adds: the position in the outbox that the REST answer named.
+
+With a null value it stands for an event that the broker would not take, so that its position is accounted for."""
 
 
 def to_record(message: Any) -> Record:
@@ -16,8 +18,9 @@ def to_record(message: Any) -> Record:
     position: int | None = None
     body: bytes | None = value
     error: str | None = None
-    if value is not None and len(headers) == 1 and headers[0][0] == POSITION_HEADER:
+    if len(headers) == 1 and headers[0][0] == POSITION_HEADER:
         position = _position(headers[0][1])
+        error = "refused_by_kafka" if value is None else None
     else:
         try:
             body = unwrap(value, headers)

@@ -29,6 +29,7 @@ def hosted(settings: Settings, state: Path) -> HostedModel:
         name=settings.model,
         input=settings.input,
         labels=settings.labels,
+        network=settings.network,
         directory=directory(settings, state),
         predictions=settings.predictions,
     )

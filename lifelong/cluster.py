@@ -24,22 +24,17 @@ ESSENTIAL = {"raylet", "gcs_server"}
 
 @contextlib.contextmanager
 def local_cluster(instance: Instance, environment: dict[str, str]) -> Iterator[list[psutil.Process]]:
-    """Starts Ray below this process and ends it, with everything it started; yields what it cannot live without."""
+    """Starts Ray below this process and ends it, with everything it started; yields what it cannot live without.
+
+    Raises:
+        ClusterLost: Ray did not come up.
+    """
     os.environ.update(environment)
     os.environ.update(_own(instance))
     import ray
 
     try:
-        ray.init(
-            address="local",
-            namespace=NAMESPACE,
-            include_dashboard=False,
-            num_cpus=max(2, os.cpu_count() or 1),
-            object_store_memory=OBJECT_STORE_BYTES,
-            logging_level=logging.WARNING,
-            log_to_driver=False,
-            _temp_dir=str(instance.sessions),
-        )
+        _begin(instance.sessions)
         _stop_by_signal()
         yield [process for process in psutil.Process().children() if process.name() in ESSENTIAL]
     finally:
@@ -65,6 +60,25 @@ def joined_cluster(address: str, environment: dict[str, str]) -> Iterator[None]:
     finally:
         with _uninterrupted():
             ray.shutdown()
+
+
+def _begin(sessions: Path) -> None:
+    import ray
+
+    try:
+        ray.init(
+            address="local",
+            namespace=NAMESPACE,
+            include_dashboard=False,
+            num_cpus=max(2, os.cpu_count() or 1),
+            object_store_memory=OBJECT_STORE_BYTES,
+            logging_level=logging.WARNING,
+            log_to_driver=False,
+            _temp_dir=str(sessions),
+        )
+    except Exception as error:  # Ray gives a node 30 seconds and then raises a bare Exception
+        detail = f"Ray did not start ({error}); on a machine that is too busy, trying again helps"
+        raise ClusterLost("start_failed", detail) from error
 
 
 def _join(address: str, environment: dict[str, str]) -> None:

@@ -8,10 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.errors import LifelongError
+from contracts.errors import InvalidArtifact, LifelongError
 from contracts.inputs import InputSpec, parse_input
 from contracts.labels import Column
 from contracts.versions import Artifact
+from networks.settings import NetworkSpec, parse_network
 from service.counts import Counts
 from service.errors import PartUnavailable
 from service.parts import FollowedHub
@@ -42,18 +43,22 @@ class Serving:
 Load = Callable[[int, Mapping[str, bytes]], Serving]
 
 
-def load(generation: int, files: Mapping[str, bytes]) -> Serving:
+def load(network: NetworkSpec, generation: int, files: Mapping[str, bytes]) -> Serving:
     """Builds a version from its files and answers one row with it, so that the first request finds it warm.
 
-    Raises:
-        InvalidArtifact: a file is missing, altered, or holds what is not a finite weight.
-    """
-    from networks.predictor import Predictor as NetworkPredictor
+    A version may name any module to import; only the configured `network` is built.
 
+    Raises:
+        InvalidArtifact: a file is missing, altered, or holds what is not a finite weight; `other_network` when the
+            version's network is not the configured one.
+    """
     from networks.build import from_document
+    from networks.predictor import Predictor as NetworkPredictor
 
     artifact = Artifact.from_files(files)
     document = artifact.model
+    if parse_network(document.network) != network:
+        raise InvalidArtifact("other_network", "the version has another network than the configured one")
     predictor = NetworkPredictor(from_document(document, artifact.weights), document)
     serving = Serving(artifact.version, generation, document.columns, predictor)
     _warm_up(serving, parse_input(document.input))
@@ -71,7 +76,7 @@ class Champion:
     `settled` is false until the hub has said whether there is a champion, and until that one is loaded.
     """
 
-    def __init__(self, hub: FollowedHub, replica: str, counts: Counts, loader: Load = load) -> None:
+    def __init__(self, hub: FollowedHub, replica: str, counts: Counts, loader: Load) -> None:
         self.serving: Serving | None = None
         self.settled = asyncio.Event()
         self._hub = hub

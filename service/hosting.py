@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass
+from functools import partial
 
 from contracts.inputs import InstanceDecoder
 from feedback.predictions import PredictionLog
@@ -27,7 +28,7 @@ class Parts:
 class Host:
     """Everything of one model that a replica holds open; `close` releases it."""
 
-    def __init__(self, model: HostedModel, settings: ServingSettings, parts: Parts, loader: Load = load) -> None:
+    def __init__(self, model: HostedModel, settings: ServingSettings, parts: Parts, loader: Load | None = None) -> None:
         self.name = model.name
         self.hub, self.trainer = parts.hub, parts.trainer
         self._settings = settings
@@ -35,7 +36,7 @@ class Host:
         self._log = SqliteLog(model.feedback_path)
         kept = model.predictions
         self._predictions = PredictionLog(model.predictions_path, kept.max_age_seconds, kept.max_bytes)
-        self.champion = Champion(self.hub, secrets.token_hex(6), self._counts, loader)
+        self.champion = Champion(self.hub, secrets.token_hex(6), self._counts, loader or partial(load, model.network))
         intake = Intake(InstanceDecoder(model.input), model.labels, self._log, self._predictions)
         self._feedback = FeedbackRoute(intake, settings.max_body_bytes, settings.max_events)
         self._predict = PredictRoute(

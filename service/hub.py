@@ -81,7 +81,7 @@ class Hub:
         self._followers = Followers()
         self._refused: Refusal | None = None
         self._status: TrainerStatus | None = None
-        self._reported_at = float("-inf")
+        self._reported_at = time.monotonic()
         self._records: dict[int, VersionRecord] = {}
         self._news: deque[tuple[int, bytes]] = deque(maxlen=NEWS_KEPT)
         self._last_news = 0
@@ -155,7 +155,7 @@ class Hub:
 
     async def status(self) -> bytes:
         """The status document."""
-        is_silent = time.monotonic() - self._reported_at > SILENT_SECONDS
+        is_silent = self._status is None or time.monotonic() - self._reported_at > SILENT_SECONDS
         document = StatusDocument(
             model=self._model,
             version=self._version,

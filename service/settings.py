@@ -7,6 +7,7 @@ from pydantic import Field
 from contracts.inputs import InputSpec, Specification
 from contracts.labels import LabelSpec
 from feedback.settings import PredictionSettings
+from networks.settings import NetworkSpec
 
 
 class ServingSettings(Specification):
@@ -29,6 +30,7 @@ class HostedModel(Specification):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
     input: InputSpec
     labels: LabelSpec = LabelSpec()
+    network: NetworkSpec
     directory: Path
     predictions: PredictionSettings = PredictionSettings()
 

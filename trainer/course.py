@@ -76,7 +76,7 @@ class Course:
         recent = self._store.recent(step.last_sequence, RECENT_EXAMPLES)
         for row in rows:
             self.trained[row.label] = self.trained.get(row.label, 0) + 1
-        return self.learner.train(self.batch(rows), self.batch(recent), step.steps, seed=step.number)
+        return self.learner.train(self.batch(rows), self.batch(recent), step.steps, step.number)
 
     def _meet(self, rows: Sequence[StoredExample]) -> None:
         """Grows the head for labels never seen and opens tasks never seen, in the order of their first rows."""

@@ -1,9 +1,12 @@
 """The example store and the ledger: every event once, with what became of it (invariants 2 and 4)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
 from contracts.status import Ledger
+from feedback.log import Cursor
 from trainer.database import Database
 
 Split = Literal["train", "probe"]
@@ -40,10 +43,11 @@ class ExampleStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def digest_of(self, event_id: str) -> bytes | None:
-        """The digest under which an event id is already known."""
-        digest = self._database.value("SELECT digest FROM events WHERE event_id=?", (event_id,))
-        return None if digest is None else bytes(digest)
+    def digests(self, event_ids: Sequence[str]) -> dict[str, bytes]:
+        """The digests under which those of the event ids that are known already came."""
+        where = "event_id IN (SELECT value FROM json_each(?))"
+        encoded = msgspec.json.encode(event_ids).decode()
+        return dict(self._database.rows(f"SELECT event_id, digest FROM events WHERE {where}", (encoded,)))
 
     def next_sequence(self) -> int:
         """The sequence number that the next stored example gets; numbers count from 1."""
@@ -61,6 +65,14 @@ class ExampleStore:
         self._database.change(
             'INSERT OR IGNORE INTO dead_letters (partition, "offset", code, detail) VALUES (?, ?, ?, ?)', letters
         )
+
+    def dead_letters(self, since: Cursor) -> list[DeadLetter]:
+        """Dead records at or after these places in the log, those in quarantine left out."""
+        rows = self._database.rows(
+            """SELECT partition, "offset", code, detail FROM dead_letters WHERE code != 'unknown_prediction' """
+        )
+        letters = [DeadLetter(*row) for row in rows]
+        return [letter for letter in letters if letter.offset >= since.get(letter.partition, 0)]
 
     def count(self, counts: dict[Count, int]) -> None:
         """Adds to the ledger."""

@@ -1,9 +1,11 @@
 """Feedback log → recorded steps: what arrived, what became of it and what will be trained, in one transaction."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 
 from contracts.status import Ledger
+from feedback.errors import FeedbackGap
 from feedback.log import Cursor, FeedbackReader, Record
 from trainer.errors import ForeignState
 from trainer.examples import StoredExample
@@ -17,6 +19,8 @@ from trainer.tasks import Reason, TaskBook
 
 ROUND_EVENTS = 512
 """Events that a round takes at most: it bounds how long the first of them waits for the last."""
+RESEND_WAIT_SECONDS = 5.0
+"""How long a record that is known to be in the log may take to come."""
 
 
 class Ingest:
@@ -35,11 +39,13 @@ class Ingest:
         self.progress: Progress = database.get("progress", Progress, Progress())
         self._cursor: Cursor = database.get("cursor", Cursor, {})
         self._identity: str = database.get("log", str, "")
+        self._has_resent = False
 
     def take(self, wait_seconds: float) -> tuple[list[StoredExample], list[Step]]:
         """Waits for events; returns the examples among them and the steps to apply now, all of it recorded."""
         records = self._reader.read(self._cursor, ROUND_EVENTS, wait_seconds)
         self._require_same_log()
+        self._resend_dead_letters()
         result = self._intake.sort(records, self.book)
         for record, letter in result.dead:
             self._reader.dead_letter(record, letter.code, letter.detail)
@@ -89,9 +95,22 @@ class Ingest:
             self._identity = identity
             self._stores.database.put("log", identity)
 
+    def _resend_dead_letters(self) -> None:
+        """Hands over once more what an earlier run noted and may not have delivered; a repeated one does no harm."""
+        if self._has_resent or not self._reader.identity:
+            return
+        self._has_resent = True
+        for letter in self._stores.examples.dead_letters(self._reader.committed()):
+            place = self._reader.end() | {letter.partition: letter.offset}
+            with contextlib.suppress(FeedbackGap):
+                for record in self._reader.read(place, 1, RESEND_WAIT_SECONDS):
+                    if (record.partition, record.offset) == (letter.partition, letter.offset):
+                        self._reader.dead_letter(record, letter.code, letter.detail)
+
     def close(self) -> None:
-        """Releases the log."""
+        """Releases the logs."""
         self._reader.close()
+        self._intake.close()
 
     def _plan(self, result: Sorted, is_flooded: bool) -> list[Step]:
         steps: list[Step] = []

@@ -1,28 +1,20 @@
-"""Event → example: decodes records, drops duplicates, joins predictions and splits probes from training rows."""
+"""Event → example: drops duplicates, splits probes from training rows, and says why a record cannot be learned."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import Protocol
 
 import msgspec
 
 from contracts.errors import InvalidEvent, InvalidInstance
-from contracts.events import FeedbackEvent, decode_event
-from contracts.inputs import InputSpec, InstanceDecoder
+from contracts.inputs import InputSpec
 from contracts.labels import LabelSpec
 from feedback.log import Record
+from trainer.arrivals import Arrival, Fault, Predictions, Reception
 from trainer.examples import Count, DeadLetter, ExampleStore, Split, StoredExample
 from trainer.tasks import TaskBook
 
 SPLIT_SCALE = 2**64
-
-
-class Predictions(Protocol):
-    """Where the instance of a prediction can still be found."""
-
-    def find(self, prediction_ids: Sequence[str], wait_seconds: float) -> dict[str, bytes]:
-        """JSON of the instances of those predictions that are still known."""
 
 
 class Sorted(msgspec.Struct):
@@ -45,22 +37,22 @@ class Intake:
         predictions: Predictions,
         probe_fraction: float,
     ) -> None:
-        self._decode_instance = InstanceDecoder(spec)
+        self._reception = Reception(spec, predictions)
         self._labels = labels
         self._store = store
-        self._predictions = predictions
         self._probe_fraction = probe_fraction
 
     def sort(self, records: Sequence[Record], book: TaskBook) -> Sorted:
         """Sorts records in log order and counts their tasks in the book."""
         result = Sorted()
         sequence = self._store.next_sequence()
-        seen: dict[str, bytes] = {}
-        for record in records:
+        arrivals = self._reception.read(records)
+        seen = self._store.digests([arrival.event_id for arrival in arrivals])
+        for arrival in arrivals:
             try:
-                example = self._example(record, sequence, seen, book)
-            except (InvalidEvent, InvalidInstance) as error:
-                self._set_aside(result, record, error)
+                example = self._example(arrival, sequence, seen, book)
+            except (InvalidEvent, InvalidInstance) as fault:
+                _set_aside(result, arrival.record, fault)
                 continue
             if example is None:
                 result.counts["duplicate"] += 1
@@ -72,19 +64,25 @@ class Intake:
             sequence += 1
         return result
 
-    def _example(self, record: Record, sequence: int, seen: dict[str, bytes], book: TaskBook) -> StoredExample | None:
-        if record.error is not None or record.body is None:
-            raise InvalidEvent(record.error or "null_value", "the record holds no readable event")
-        event = decode_event(record.body)
-        event_id = event.event_id or f"{record.partition}:{record.offset}"
-        digest = hashlib.blake2b(record.body, digest_size=8).digest()
-        known = seen.get(event_id) or self._store.digest_of(event_id)
+    def close(self) -> None:
+        """Releases the prediction log."""
+        self._reception.close()
+
+    def _example(self, arrival: Arrival, sequence: int, seen: dict[str, bytes], book: TaskBook) -> StoredExample | None:
+        record, event, instance = arrival
+        if isinstance(event, Fault):
+            raise event
+        event_id = arrival.event_id
+        digest = hashlib.blake2b(record.body or b"", digest_size=8).digest()
+        known = seen.get(event_id)
         if known == digest:
             return None
         if known is not None:
             raise InvalidEvent("id_conflict", "an event of that id with another body was received before")
         if not self._labels.allows(event.label_name):
             raise InvalidEvent("unknown_label", "the label is not in the configured list")
+        if isinstance(instance, Fault):
+            raise instance
         return StoredExample(
             sequence=sequence,
             event_id=event_id,
@@ -94,32 +92,24 @@ class Intake:
             label=event.label_name,
             subject=event.subject,
             accepted_at=record.accepted_at,
-            instance=self._instance(event),
+            instance=instance,
         )
-
-    def _instance(self, event: FeedbackEvent) -> bytes:
-        raw = event.instance
-        if isinstance(raw, msgspec.UnsetType):
-            found = self._predictions.find([event.prediction_id or ""], wait_seconds=0.0)
-            if not found:
-                raise InvalidEvent("unknown_prediction", "the prediction is not in the log, or no longer")
-            raw = msgspec.Raw(next(iter(found.values())))
-        return self._decode_instance(raw).tobytes()
-
-    def _set_aside(self, result: Sorted, record: Record, error: InvalidEvent | InvalidInstance) -> None:
-        letter = DeadLetter(record.partition, record.offset, error.code, error.detail)
-        if error.code == "unknown_prediction":
-            result.counts["quarantined"] += 1
-            result.set_aside.append(letter)
-        else:
-            result.counts["dead"] += 1
-            result.dead.append((record, letter))
 
 
 def split_of(event_id: str, probe_fraction: float) -> Split:
     """Whether an event is a probe: a hash of its id alone, fixed before any model sees it (invariant 5)."""
     digest = hashlib.blake2b(event_id.encode(), digest_size=8, person=b"lifelong").digest()
     return "probe" if int.from_bytes(digest) < probe_fraction * SPLIT_SCALE else "train"
+
+
+def _set_aside(result: Sorted, record: Record, fault: Fault) -> None:
+    letter = DeadLetter(record.partition, record.offset, fault.code, fault.detail)
+    if fault.code == "unknown_prediction":
+        result.counts["quarantined"] += 1
+        result.set_aside.append(letter)
+    else:
+        result.counts["dead"] += 1
+        result.dead.append((record, letter))
 
 
 def _state(split: Split, task_is_closed: bool) -> Count:

@@ -16,6 +16,9 @@ from trainer.optimiser import Adam, GradientDescent, Optimiser
 from trainer.settings import LearnerSettings
 from trainer.strategy import Fetch, Strategy
 
+SEED_STRIDE = 0x9E3779B1
+"""Keeps the rounds of one seed apart from those of the next: more than a stream has rounds."""
+
 
 class TrainingResult(NamedTuple):
     """What a round did: mean loss in nats (NaN if every step was skipped), steps, those skipped, seconds a step."""
@@ -41,13 +44,14 @@ class Learner:
         """Tells the strategy that rows of this task follow, or that the head has grown."""
         self.strategy.before_task(self.network, task)
 
-    def train(self, batch: Batch, recent: Batch, steps: int, seed: int) -> TrainingResult:
+    def train(self, batch: Batch, recent: Batch, steps: int, number: int) -> TrainingResult:
         """Learns a round: each new row once, in order, then samples of them until `steps` steps are taken.
 
         Few new rows are mixed with `recent` ones in the samples. A round takes at least the steps of its one pass. A
-        step whose loss or gradient is not finite changes nothing and is counted. Seeds torch's global generator.
+        step whose loss or gradient is not finite changes nothing and is counted. Seeds torch's global generator with
+        the learner's seed and the round's number.
         """
-        torch.manual_seed(seed)
+        torch.manual_seed((self._settings.seed * SEED_STRIDE + number) % 2**63)
         started = time.perf_counter()
         network, strategy, optimiser = self.network, self.strategy, self._optimiser
         device = network.theta.device

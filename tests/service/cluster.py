@@ -17,9 +17,10 @@ import msgspec
 
 from contracts.inputs import parse_input
 from contracts.status import NAMESPACE, News, hub_name, trainer_name
+from networks.settings import parse_network
 from service.environment import Ports, environment
 from service.settings import HostedModel, ServingSettings
-from tests.service.versions import TENSOR, artifact, status
+from tests.service.versions import NETWORK, TENSOR, artifact, status
 
 MODEL = "pets"
 N_REPLICAS = 2
@@ -60,7 +61,8 @@ class Cluster:
         self.hub = hub.options(name=hub_name(MODEL), num_cpus=0, max_restarts=-1).remote(MODEL)
         self.trainer = trainer.options(name=trainer_name(MODEL), num_cpus=0, max_restarts=-1).remote()
         self._ray.get(self.hub.report.remote(msgspec.json.encode(status(version=0, generation=0))))
-        model = HostedModel(name=MODEL, input=parse_input(TENSOR), directory=directory / MODEL)
+        network = parse_network(NETWORK)
+        model = HostedModel(name=MODEL, input=parse_input(TENSOR), network=network, directory=directory / MODEL)
         start([model], ServingSettings(num_replicas=N_REPLICAS), "127.0.0.1", ports)
 
     def announce(self, version: int, generation: int, weights: str | None = None) -> None:

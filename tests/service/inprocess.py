@@ -20,7 +20,7 @@ from service.limits import Message, Scope
 from service.routes import build
 from service.settings import HostedModel, ServingSettings
 from service.shortcut import Shortcut
-from tests.service.versions import TENSOR, status
+from tests.service.versions import NETWORK, TENSOR, status
 
 JSON = ((b"content-type", b"application/json"),)
 Result = TypeVar("Result")
@@ -100,7 +100,9 @@ class InProcessService:
 
     def __init__(self, directory: Path, loader: Any = load_largest_of, **changes: Any) -> None:
         settings = changes.pop("settings", ServingSettings())
-        self.model = HostedModel(**{"name": "pets", "input": TENSOR, "directory": directory} | changes)
+        self.model = HostedModel(
+            **{"name": "pets", "input": TENSOR, "network": NETWORK, "directory": directory} | changes
+        )
         self.hub = Hub(self.model.name)
         self.trainer = ScriptedTrainer()
         self.host = Host(self.model, settings, Parts(self.hub, self.trainer), loader)

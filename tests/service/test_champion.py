@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from contracts.errors import InvalidArtifact
+from networks.settings import ImportedSpec, MlpSpec
 from service import champion
 from service.champion import Champion, Serving
 from service.counts import Counts, Increments
@@ -139,7 +140,7 @@ def test_an_absent_hub_is_followed_again_and_gets_every_count(monkeypatch: pytes
 def test_real_files_are_loaded_warm_and_answer() -> None:
     import numpy as np
 
-    serving = champion.load(4, artifact(2).files())
+    serving = champion.load(MlpSpec(hidden=[8]), 4, artifact(2).files())
     labels, probabilities, scores = serving.predictor.predict(np.zeros((2, 4), np.float32), None)
     assert (serving.version, serving.generation) == (2, 4)
     assert set(labels) <= {"cat", "dog"}
@@ -155,4 +156,10 @@ def test_real_files_with_a_weight_that_is_not_finite_are_refused() -> None:
     tensors = safetensors.numpy.load(good.weights)
     next(iter(tensors.values())).flat[0] = np.nan
     with pytest.raises(InvalidArtifact):
-        champion.load(1, artifact(2, weights=safetensors.numpy.save(tensors)).files())
+        champion.load(MlpSpec(hidden=[8]), 1, artifact(2, weights=safetensors.numpy.save(tensors)).files())
+
+
+def test_a_version_cannot_name_a_module_that_is_not_configured() -> None:
+    with pytest.raises(InvalidArtifact) as refused:
+        champion.load(ImportedSpec.model_validate({"import": "os:getpid"}), 1, artifact(2).files())
+    assert refused.value.code == "other_network"

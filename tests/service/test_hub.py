@@ -204,6 +204,7 @@ class ScriptedRegistry:
 @pytest.mark.parametrize("generation", [0, 3])
 def test_without_a_trainer_the_registry_is_asked(monkeypatch: pytest.MonkeyPatch, generation: int) -> None:
     monkeypatch.setattr(hub, "REPAIR_SECONDS", 0.001)
+    monkeypatch.setattr(hub, "SILENT_SECONDS", 0.0)
     registry = ScriptedRegistry(generation, is_down=True)
 
     async def scenario() -> None:

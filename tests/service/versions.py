@@ -10,6 +10,7 @@ from contracts.status import Ledger, Matrix, TaskStatus, TrainerStatus, VersionR
 from contracts.versions import Artifact, Decision, EventRange, Lineage, ModelDocument, ProbeReport, pin
 
 TENSOR = {"kind": "tensor", "shape": [4]}
+NETWORK = {"kind": "mlp", "hidden": [8]}
 COLUMNS = [Column("cat"), Column("dog")]
 DECISION = Decision(verdict="promote", reasons=["the first version"])
 PROBES = ProbeReport(tasks=["default"], rows=[10], accuracy=[0.9], decision=DECISION)
@@ -23,7 +24,7 @@ def document(version: int, spec: dict[str, Any] | None = None, columns: list[Col
         input=spec or TENSOR,
         labels={"scenario": "class"},
         columns=COLUMNS if columns is None else columns,
-        network={"kind": "mlp", "hidden": [8]},
+        network=NETWORK,
         seed=version,
     )
 

@@ -67,7 +67,7 @@ def learn(subject: Learner, stream: Stream, task: int, consolidate: bool = True)
     rows = stream.task(task)
     for number in range(3):
         piece = rows.select(slice(number * ROWS // 3, (number + 1) * ROWS // 3))
-        subject.train(piece, rows, steps=6, seed=10 * task + number)
+        subject.train(piece, rows, steps=6, number=10 * task + number)
     if consolidate:
         subject.consolidate(rows)
 

@@ -25,6 +25,9 @@ class KnownPredictions:
         assert wait_seconds == 0.0
         return {"p1": b"[0.5, 0.25]"} if "p1" in prediction_ids else {}
 
+    def close(self) -> None:
+        """Nothing to release."""
+
 
 class Desk:
     """An intake over a real store, and records made from events."""

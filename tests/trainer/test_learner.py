@@ -40,7 +40,7 @@ class Noting(Naive):
 def test_every_new_row_is_learned_once_in_order_and_then_again_in_samples() -> None:
     noting, stream = Noting(), Stream()
     subject, batch = learner(noting, tasks=1), stream.task(0).select(slice(0, 40))
-    result = subject.train(batch, batch, steps=5, seed=0)
+    result = subject.train(batch, batch, steps=5, number=0)
     assert [len(step) for step in noting.steps] == [14, 13, 13, 8, 8]
     assert list(itertools.chain(*noting.steps[:3])) == list(range(40))
     assert (result.steps, result.skipped) == (5, 0)
@@ -50,13 +50,13 @@ def test_every_new_row_is_learned_once_in_order_and_then_again_in_samples() -> N
 
 def test_a_round_takes_the_steps_of_its_one_pass_at_least() -> None:
     subject, batch = learner(Naive(), tasks=1), Stream().task(0)
-    assert subject.train(batch, batch, steps=0, seed=0).steps == 6
+    assert subject.train(batch, batch, steps=0, number=0).steps == 6
 
 
 def test_samples_of_few_new_rows_are_filled_up_with_recent_ones() -> None:
     noting, stream = Noting(), Stream()
     subject, recent = learner(noting, tasks=1), stream.task(0)
-    subject.train(recent.select(slice(93, 96)), recent, steps=4, seed=0)
+    subject.train(recent.select(slice(93, 96)), recent, steps=4, number=0)
     assert [len(step) for step in noting.steps] == [3, 8, 8, 8]
     assert all({93, 94, 95} <= set(step) for step in noting.steps)
 
@@ -75,7 +75,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(poison: float)
     batch.inputs[4] = -poison
     subject.network.theta.mul_(1e4)
     before = subject.network.theta.clone()
-    result = subject.train(batch, batch, steps=1, seed=0)
+    result = subject.train(batch, batch, steps=1, number=0)
     assert (result.steps, result.skipped) == (1, 1)
     assert math.isnan(result.loss)
     assert torch.equal(subject.network.theta, before)
@@ -87,7 +87,7 @@ def test_one_huge_row_does_not_end_learning() -> None:
     clean, hit = learner(Naive(), tasks=1), learner(Naive(), tasks=1)
     poison = stream.task(0).select(slice(0, 16))
     poison.inputs[3] = 1e15
-    hit.train(poison, poison, steps=1, seed=0)
+    hit.train(poison, poison, steps=1, number=0)
     for subject in (clean, hit):
         for _ in range(4):
             learn(subject, stream, 0)
@@ -101,7 +101,7 @@ def test_the_loss_of_the_task_scenario_sees_only_the_columns_of_a_rows_own_task(
     subject = Learner(net, Naive(), SETTINGS, "task")
     head = net.layout.views(net.theta)["head.weight"]
     before, logits = head.clone(), net(rows.inputs).detach()
-    result = subject.train(rows.select(slice(0, 16)), rows, steps=1, seed=0)
+    result = subject.train(rows.select(slice(0, 16)), rows, steps=1, number=0)
     assert torch.equal(head[:2], before[:2])
     assert not torch.equal(head[2:], before[2:])
     assert result.loss == pytest.approx(float(cross_entropy(logits[:16, 2:], rows.targets[:16] - 2)), rel=1e-5)
@@ -111,9 +111,9 @@ def test_a_single_row_can_be_learned_by_a_network_with_batch_normalisation() -> 
     module = nn.Sequential(nn.Linear(WIDTH, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2))
     net = Network(module, [Column("0"), Column("1")], seed=0, device="cpu")
     subject, rows = Learner(net, Naive(), SETTINGS, "class"), Stream().task(0)
-    result = subject.train(rows.select(slice(0, 1)), rows.select(slice(0, 1)), steps=2, seed=0)
+    result = subject.train(rows.select(slice(0, 1)), rows.select(slice(0, 1)), steps=2, number=0)
     assert (result.steps, result.skipped) == (2, 0)
-    subject.train(rows, rows, steps=0, seed=1)
+    subject.train(rows, rows, steps=0, number=1)
     assert float(net.module.get_buffer("1.running_mean").abs().max()) > 0
     assert not net.module.training
 
@@ -191,7 +191,7 @@ def test_few_rows_of_a_new_class_are_learned_in_one_round_and_cost_the_others_li
     subject.network.grow([Column("6")])
     subject.before_task(3)
     few = stream.task(3).select(torch.arange(0, 12, 2))
-    subject.train(few, few, steps=25, seed=0)
+    subject.train(few, few, steps=25, number=0)
     probe = stream.probe(3).select(torch.arange(0, 200, 2))
     assert float((subject.network(probe.inputs).argmax(dim=1) == 6).float().mean()) > 0.75
     assert sum(accuracy(subject, stream, task) for task in range(3)) / 3 > before - 0.05
@@ -210,7 +210,7 @@ def average_over_streams(spec: list[dict[str, Any]]) -> float:
         subject, stream = learner(load(spec), tasks=1), Stream(seed)
         for task in range(3):
             rows = as_domain(stream.task(task))
-            subject.train(rows, rows, steps=30, seed=task)
+            subject.train(rows, rows, steps=30, number=task)
             subject.consolidate(rows)
         probes = [as_domain(stream.probe(task)) for task in range(3)]
         right += [subject.network(probe.inputs).argmax(dim=1) == probe.targets for probe in probes]
