@@ -62,6 +62,20 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     min_accuracy: float | None = None
 
 
+class Durations(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds that the trainer's last work of each kind took; null where there was none yet.
+
+    `train_step` is the mean over the steps of the last `round`; `decision` is measuring, judging and publishing;
+    `event_to_served` is the age that the oldest event of the last promoted version had when it was announced.
+    """
+
+    train_step: float | None = None
+    round: float | None = None
+    decision: float | None = None
+    consolidation: float | None = None
+    event_to_served: float | None = None
+
+
 class TrainerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The trainer's status, whole; it is sent after every change and at least once a second."""
 
@@ -77,7 +91,7 @@ class TrainerStatus(msgspec.Struct, frozen=True, kw_only=True):
     matrix: Matrix
     ledger: Ledger
     gate: dict[str, int]
-    seconds: dict[str, float]
+    seconds: Durations
     device: str
     registry_lag: int
     promoted_at: float

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.status import Ledger, Matrix, TaskStatus, TrainerStatus
+from contracts.status import Durations, Ledger, Matrix, TaskStatus, TrainerStatus
 
 
 class ReplicaCounts(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ class StatusDocument(msgspec.Struct, frozen=True, kw_only=True):
     forgetting: list[float | None] = []
     ledger: Ledger = Ledger()
     gate: dict[str, int] = {}
-    seconds: dict[str, float] = {}
+    seconds: Durations = Durations()
     device: str = ""
     lag: int = 0
     registry_lag: int = 0

@@ -102,6 +102,12 @@ class ExampleStore:
         where = "sequence >= ? AND split='train' AND undone=0"
         return {row[0] for row in self._database.rows(f"SELECT DISTINCT task FROM events WHERE {where}", (first,))}
 
+    def oldest_since(self, first: int) -> float | None:
+        """When the oldest effective training example from sequence `first` on was accepted; None if there is none."""
+        where = "sequence >= ? AND split='train' AND undone=0"
+        oldest: float | None = self._database.value(f"SELECT min(accepted_at) FROM events WHERE {where}", (first,))
+        return oldest
+
     def recent(self, last: int, limit: int) -> list[StoredExample]:
         """The `limit` newest training examples up to sequence `last`, oldest first."""
         where = "sequence <= ? AND split='train' AND undone=0 ORDER BY sequence DESC LIMIT ?"

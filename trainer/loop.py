@@ -103,8 +103,9 @@ class Trainer:
             self._course.checkpoint()
 
     def _promote(self) -> None:
+        started = time.perf_counter()
         outcome = self._promoter.consider(self._ingest.progress.through)
-        self._reporter.note_outcome(outcome)
+        self._reporter.note_outcome(outcome, time.perf_counter() - started)
         if outcome.version is not None:
             self._on_version()
         if outcome.decision.verdict == "refuse" and self._promoter.returns_after_refusal:

@@ -20,10 +20,14 @@ INITIAL = Decision(verdict="promote", reasons=["the initial version: nothing was
 
 
 class Outcome(NamedTuple):
-    """What came of looking at a challenger: the decision and, unless it was put on hold, its version number."""
+    """What came of looking at a challenger: the decision and, unless it was put on hold, its version number.
+
+    `waited_seconds` is the age of the oldest event that it learned and the champion before it had not.
+    """
 
     decision: Decision
     version: int | None
+    waited_seconds: float | None
 
 
 class Promoter:
@@ -99,18 +103,22 @@ class Promoter:
         self._examined_at = time.monotonic()
         self._examined_step = self._course.step
         challenger = self._examiner.measure(self._course.network)
-        decision, raised = self._examiner.judge(challenger, self._current_tasks(), self.best())
+        current = self._examples.tasks_trained_since(self._first_new())
+        decision, raised = self._examiner.judge(challenger, current, self.best())
         if decision.verdict == "hold":
             self._examined_step = ROOT
-            return Outcome(decision, None)
+            return Outcome(decision, None, None)
         if decision.verdict == "promote" and self._policy.mode != "auto":
             reason = f"it passed the gate, but promotion.mode is {self._policy.mode}"
             decision = Decision(verdict="hold", reasons=[reason, *decision.reasons], tasks=decision.tasks)
-        return Outcome(decision, self._publish(challenger, decision, processed_through, raised))
+        oldest = self._examples.oldest_since(self._first_new())
+        version = self._publish(challenger, decision, processed_through, raised)
+        return Outcome(decision, version, None if oldest is None else time.time() - oldest)
 
-    def _current_tasks(self) -> set[str]:
+    def _first_new(self) -> int:
+        """The first sequence number that the champion has not learned."""
         champion = self._history.version(self._history.aliases().champion)
-        return self._examples.tasks_trained_since(champion.lineage.events.last_sequence + 1)
+        return champion.lineage.events.last_sequence + 1
 
     def _publish(self, answers: Answers, decision: Decision, processed: int, best: dict[str, Best]) -> int:
         network = self._course.network

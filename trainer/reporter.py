@@ -4,7 +4,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from contracts.status import Matrix, News, TaskStatus, TrainerStatus
+from msgspec.structs import replace
+
+from contracts.status import Durations, Matrix, News, TaskStatus, TrainerStatus
 from trainer.course import Course
 from trainer.examiner import Examiner
 from trainer.ingest import Ingest
@@ -42,27 +44,29 @@ class Reporter:
         self._is_stale = True
         self._news: list[News] = []
         self._gate: dict[str, int] = sources.stores.database.get("gate", dict[str, int], {})
-        self._seconds: dict[str, float] = {}
+        self._durations = Durations()
 
     def note_step(self, step: Step, result: TrainingResult | None, seconds: float) -> None:
         """Takes note of an applied step."""
         if isinstance(step, Closing):
-            self._seconds["consolidation"] = seconds
+            self._durations = replace(self._durations, consolidation=seconds)
             self.narrate("task", {"task": step.task, "state": "closed", "reason": step.reason})
         elif result is not None:
-            self._seconds["step"] = result.step_seconds
+            self._durations = replace(self._durations, train_step=result.step_seconds, round=seconds)
             self.narrate(
                 "round", {"round": step.number, "steps": result.steps, "loss": result.loss, "seconds": seconds}
             )
         self._is_stale = True
 
-    def note_outcome(self, outcome: Outcome) -> None:
-        """Takes note of a promotion decision."""
+    def note_outcome(self, outcome: Outcome, seconds: float) -> None:
+        """Takes note of a promotion decision and of how long it took."""
+        self._durations = replace(self._durations, decision=seconds)
         verdict = outcome.decision.verdict
         self._gate[verdict] = self._gate.get(verdict, 0) + 1
         self._sources.stores.database.put("gate", self._gate)
         self.narrate("decision", {"verdict": verdict, "version": outcome.version, "reasons": outcome.decision.reasons})
         if verdict == "promote":
+            self._durations = replace(self._durations, event_to_served=outcome.waited_seconds)
             self.narrate("promotion", {"version": outcome.version})
         if outcome.version is not None:
             self.remember()
@@ -116,7 +120,7 @@ class Reporter:
             matrix=self.matrix(),
             ledger=ledger,
             gate=self._gate,
-            seconds=self._seconds,
+            seconds=self._durations,
             device=str(self._sources.course.network.theta.device),
             registry_lag=stores.history.registry_lag(),
             promoted_at=stores.history.promoted_at(),

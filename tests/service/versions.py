@@ -6,7 +6,7 @@ import msgspec
 
 from contracts.inputs import parse_input
 from contracts.labels import Column
-from contracts.status import Ledger, Matrix, TaskStatus, TrainerStatus, VersionRecord
+from contracts.status import Durations, Ledger, Matrix, TaskStatus, TrainerStatus, VersionRecord
 from contracts.versions import Artifact, Decision, EventRange, Lineage, ModelDocument, ProbeReport, pin
 
 TENSOR = {"kind": "tensor", "shape": [4]}
@@ -75,7 +75,7 @@ def status(**changes: Any) -> TrainerStatus:
         matrix=Matrix(tasks=["default"], accuracy=[[0.9]], average_accuracy=0.9, forgetting=[0.0]),
         ledger=Ledger(received=10, trained=9, probe=1),
         gate={"promote": 1},
-        seconds={"train_step": 0.01},
+        seconds=Durations(train_step=0.01),
         device="cpu",
         registry_lag=0,
         promoted_at=1.7e9,

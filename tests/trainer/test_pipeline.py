@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 
 from contracts.versions import Artifact
@@ -68,6 +69,13 @@ def test_two_tasks_end_with_a_matrix_and_little_forgetting(bench: Bench) -> None
     assert matrix.average_accuracy > 0.75
     assert matrix.backward_transfer is not None
     assert matrix.backward_transfer > -0.5
+
+
+def test_every_kind_of_work_says_how_long_it_took(bench: Bench) -> None:
+    bench.feed(digit_events([0, 1], "zero-one"))
+    bench.trainer.close_task("zero-one")
+    durations = msgspec.structs.asdict(bench.status.seconds)
+    assert all(seconds is not None and seconds > 0 for seconds in durations.values()), durations
 
 
 def test_late_events_of_a_closed_task_are_learned_and_counted_as_late(bench: Bench) -> None:
