@@ -55,6 +55,17 @@ class Ingest:
             self._commit(records, result, steps, cursor)
         return result.examples, steps
 
+    def practise(self) -> list[Step]:
+        """Records a round without new events: more steps on recent events and exemplars."""
+        last = self._stores.examples.next_sequence() - 1
+        tip, number = self._stores.record.tip, self._stores.record.next_number()
+        steps: list[Step] = [
+            Round(number=number, parent=tip, first_sequence=last + 1, last_sequence=last, steps=self._learner.min_steps)
+        ]
+        with self._stores.database.transaction():
+            self._stores.record.append(steps)
+        return steps
+
     def close_task(self, name: str) -> list[Step]:
         """Records the closing of a task.
 

@@ -51,8 +51,14 @@ class Trainer:
         self._stores.database.close()
 
     def advance(self, wait_seconds: float) -> bool:
-        """Takes what has arrived, learns it, and promotes when that is due; returns whether anything happened."""
+        """Takes what has arrived, learns it, and promotes when that is due; returns whether anything happened.
+
+        Without news it practises what the gate has kept back, a few times, so that a correction does not have to wait
+        for the next one.
+        """
         examples, steps = self._ingest.take(wait_seconds)
+        if not examples and not steps and self._promoter.wants_practice:
+            steps = self._ingest.practise()
         self._learn(examples, steps)
         is_due = self._promoter.is_due()
         if is_due:
@@ -94,7 +100,7 @@ class Trainer:
         return {"version": champion}
 
     def _learn(self, examples: list[StoredExample], steps: list[Step]) -> None:
-        self._promoter.add_probes(examples)
+        self._promoter.note(examples)
         for step in steps:
             started = time.perf_counter()
             result = self._course.apply(step)

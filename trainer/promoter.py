@@ -17,6 +17,8 @@ from trainer.record import ROOT
 from trainer.stores import Stores
 
 INITIAL = Decision(verdict="promote", reasons=["the initial version: nothing was learned yet, so nothing can be lost"])
+PRACTICE_ROUNDS = 3
+"""Rounds without new events after which a challenger that the gate keeps back is left to the next event."""
 
 
 class Outcome(NamedTuple):
@@ -45,7 +47,8 @@ class Promoter:
         self._policy = policy
         self._examined_at = 0.0
         self._examined_step = ROOT
-        self._examined_probes = 0
+        self._kept_back_step = ROOT
+        self._kept_back = 0
         self.champion_step = ROOT
 
     def begin(self, processed_through: int) -> None:
@@ -68,13 +71,21 @@ class Promoter:
         """Whether the learner goes back to the champion when a challenger is refused."""
         return self._policy.refused == "restore"
 
+    @property
+    def wants_practice(self) -> bool:
+        """Whether the gate kept the learner back as it is now, and more steps on the same events may still help."""
+        is_kept_back = self._course.step == self._kept_back_step != ROOT
+        return is_kept_back and self._kept_back <= PRACTICE_ROUNDS and not self.returns_after_refusal
+
     def best(self) -> dict[str, Best]:
         """Per task, the best that a promoted version reached."""
         best: dict[str, Best] = self._database.get("best", dict[str, Best], {})
         return best
 
-    def add_probes(self, examples: Sequence[StoredExample]) -> None:
-        """Adds the probe rows among new examples."""
+    def note(self, examples: Sequence[StoredExample]) -> None:
+        """Takes note of new examples and adds the probe rows among them."""
+        if examples:
+            self._kept_back, self._examined_step = 0, ROOT
         self._examiner.add(examples)
 
     def serve_again(self, version: int | None) -> None:
@@ -105,8 +116,9 @@ class Promoter:
         challenger = self._examiner.measure(self._course.network)
         current = self._examples.tasks_trained_since(self._first_new())
         decision, raised = self._examiner.judge(challenger, current, self.best())
+        if decision.verdict != "promote":
+            self._kept_back_step, self._kept_back = self._course.step, self._kept_back + 1
         if decision.verdict == "hold":
-            self._examined_step = ROOT
             return Outcome(decision, None, None)
         if decision.verdict == "promote" and self._policy.mode != "auto":
             reason = f"it passed the gate, but promotion.mode is {self._policy.mode}"

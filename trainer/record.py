@@ -17,7 +17,8 @@ ROOT = 0
 class Round(msgspec.Struct, frozen=True, kw_only=True, tag="round"):
     """Train on the examples `first_sequence`…`last_sequence` of the training split, for `passes` steps at least.
 
-    One pass over the new rows always happens; steps beyond it revisit recent rows and the replay buffer.
+    One pass over the new rows always happens; steps beyond it revisit recent rows and the replay buffer. A round with
+    no rows of its own, `first_sequence` above `last_sequence`, only does the latter.
     """
 
     number: int

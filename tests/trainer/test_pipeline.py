@@ -11,6 +11,7 @@ from contracts.versions import Artifact
 from tests.trainer.pipeline import Bench, digit_events
 from trainer.errors import ForeignState, UnknownTask, UnknownVersion
 from trainer.intake import split_of
+from trainer.promoter import PRACTICE_ROUNDS
 
 pytestmark = pytest.mark.unit
 
@@ -183,6 +184,20 @@ def test_plain_fine_tuning_is_held_back_by_the_gate(tmp_path: Path) -> None:
     assert first.accuracy is not None
     assert first.accuracy > 0.7
     assert "challenger" in [alias for record in bench.service.versions for alias in record.aliases]
+
+
+def test_what_the_gate_keeps_back_is_practised_a_few_times_and_rebuilt_from_the_record(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, strategies=[])
+    for task, digits in (("low", [0, 1, 2, 3]), ("high", [6, 7, 8, 9])):
+        bench.feed(digit_events(digits, task, limit=170))
+        bench.drain()
+    rounds = [news.data["steps"] for news in bench.service.news if news.event == "round"]
+    assert bench.status.gate["refuse"] > PRACTICE_ROUNDS
+    assert rounds[-PRACTICE_ROUNDS:] == [20] * PRACTICE_ROUNDS
+    assert bench.status.ledger.balances
+    weights = bench.fingerprint
+    bench.reopen()
+    assert bench.fingerprint == weights
 
 
 def test_state_of_another_network_is_refused(bench: Bench, tmp_path: Path) -> None:
