@@ -23,6 +23,7 @@ from lifelong.up import Place, running
 
 BATCH_EVENTS = 100
 CLIENTS = 4
+SIZES = (16, 784)
 
 
 class Sender(threading.Thread):
@@ -57,21 +58,16 @@ class Sender(threading.Thread):
         return msgspec.json.encode({"events": events})
 
 
-def measure(numbers: int, seconds: float) -> dict[str, Any]:
+def measure(address: str, numbers: int, seconds: float) -> dict[str, Any]:
     """Events accepted per second for instances of so many numbers."""
-    settings = Settings(model="rate", input=TensorInput(shape=(numbers,)))
-    with (
-        tempfile.TemporaryDirectory() as state,
-        running([settings], Place(Path(state), "127.0.0.1", free_port())) as up,
-    ):
-        url = f"{up.place.address}/v1/models/rate/feedback"
-        senders = [Sender(url, f"s{number}", numbers, seconds) for number in range(CLIENTS)]
-        begun = time.monotonic()
-        for sender in senders:
-            sender.start()
-        for sender in senders:
-            sender.join()
-        took = time.monotonic() - begun
+    url = f"{address}/v1/models/rate-{numbers}/feedback"
+    senders = [Sender(url, f"s{number}", numbers, seconds) for number in range(CLIENTS)]
+    begun = time.monotonic()
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    took = time.monotonic() - begun
     accepted = sum(sender.accepted for sender in senders)
     refused = sum(sender.refused for sender in senders)
     return {"numbers": numbers, "accepted_per_second": accepted / took, "accepted": accepted, "refused": refused}
@@ -82,7 +78,12 @@ def main(
     seconds: Annotated[float, typer.Option(help="How long to send.")] = 10.0,
 ) -> None:
     """Measures small and MNIST-sized instances and prints the table."""
-    results = [measure(numbers, seconds) for numbers in (16, 784)]
+    models = [Settings(model=f"rate-{numbers}", input=TensorInput(shape=(numbers,))) for numbers in SIZES]
+    with (
+        tempfile.TemporaryDirectory() as state,
+        running(models, Place(Path(state), "127.0.0.1", free_port())) as service,
+    ):
+        results = [measure(service.place.address, numbers, seconds) for numbers in SIZES]
     table = Table("numbers an instance", "events/s accepted", "accepted", "requests refused")
     for result in results:
         cells = (result["numbers"], round(result["accepted_per_second"]), result["accepted"], result["refused"])

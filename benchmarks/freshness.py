@@ -76,8 +76,8 @@ def measure(events: int, interval: float, network: NetworkSpec) -> dict[str, Any
             learn([client], task, lambda: None)
         found = []
         for row in track(range(events), "single events", console=stderr()):
-            found.append(send_one(client, tasks[4], row))
             time.sleep(PAUSE_SECONDS + interval)
+            found.append(send_one(client, tasks[4], row))
         gate = client.status()["gate"]
     whole = [fresh for fresh in found if fresh.served is not None]
     served = sorted(fresh.served or 0.0 for fresh in whole)

@@ -196,6 +196,8 @@ def measure(kills: int, seed: int, pause: float) -> dict[str, Any]:
         for target in track(targets, f"kills, seed {seed}", console=stderr()):
             time.sleep(chance.uniform(0.2, pause))
             tree.kill(target)
+        if not stream.is_alive():
+            raise SystemExit("the stream broke off before the last kill")
         stream.stopping = True
         stream.join()
         with Client(tree.address, "digits") as client:

@@ -15,7 +15,7 @@ import psutil
 
 from contracts.status import NAMESPACE
 from lifelong.errors import ClusterLost, ServiceUnreachable
-from lifelong.instance import MARK_VARIABLE, Instance
+from lifelong.instance import LOGS, MARK_VARIABLE, Instance
 
 OBJECT_STORE_BYTES = 128 << 20
 """Weights pass through it, nothing else; Ray's own default would take a third of the memory."""
@@ -34,7 +34,7 @@ def local_cluster(instance: Instance, environment: dict[str, str]) -> Iterator[l
     import ray
 
     try:
-        _begin(instance.sessions)
+        _begin(instance)
         _stop_by_signal()
         yield [process for process in psutil.Process().children() if process.name() in ESSENTIAL]
     finally:
@@ -62,7 +62,7 @@ def joined_cluster(address: str, environment: dict[str, str]) -> Iterator[None]:
             ray.shutdown()
 
 
-def _begin(sessions: Path) -> None:
+def _begin(instance: Instance) -> None:
     import ray
 
     try:
@@ -74,10 +74,10 @@ def _begin(sessions: Path) -> None:
             object_store_memory=OBJECT_STORE_BYTES,
             logging_level=logging.WARNING,
             log_to_driver=False,
-            _temp_dir=str(sessions),
+            _temp_dir=str(instance.sessions),
         )
     except Exception as error:  # Ray gives a node 30 seconds and then raises a bare Exception
-        detail = f"Ray did not start ({error}); on a machine that is too busy, trying again helps"
+        detail = f"Ray did not start; its logs are in {instance.state / LOGS}; if the machine is busy, try again"
         raise ClusterLost("start_failed", detail) from error
 
 

@@ -53,9 +53,11 @@ def environment(directory: Path, ports: Ports) -> dict[str, str]:
 
 def _write_launcher(directory: Path) -> Path:
     """The program that Serve takes for HAProxy: it prepares what `service.haproxy` says, then becomes HAProxy."""
-    fault = directory / "fault.http"
-    fault.write_bytes(_fault())
-    own = [sys.executable, "-I", "-S", haproxy.__file__, str(_bundled_haproxy()), str(fault)]
+    lost = RequestFault("replica_lost", "the replica went away while it answered; try again")
+    starting = RequestFault("starting", "the service is starting; try again")
+    (directory / "lost.http").write_bytes(_answer(lost))
+    (directory / "starting.http").write_bytes(_answer(starting))
+    own = [sys.executable, "-I", "-S", haproxy.__file__, str(_bundled_haproxy()), str(directory)]
     launcher = directory / "haproxy"
     launcher.write_text(f'#!/bin/sh\nexec {shlex.join(own)} "$@"\n')
     launcher.chmod(0o700)
@@ -81,9 +83,9 @@ def _free_port() -> int:
     return port
 
 
-def _fault() -> bytes:
+def _answer(fault: RequestFault) -> bytes:
     """A whole HTTP answer that says to try again."""
-    answer = problem(RequestFault("replica_lost", "the replica went away while it answered; try again"))
+    answer = problem(fault)
     headers = [(b"content-type", answer.content_type), (b"content-length", b"%d" % len(answer.body)), *answer.headers]
     lines = [b"HTTP/1.1 503 Service Unavailable", *(b"%s: %s" % header for header in headers)]
     return b"\r\n".join(lines) + b"\r\n\r\n" + answer.body

@@ -23,13 +23,17 @@ frontend prometheus
     no log
 frontend http_frontend
     bind *:8000
+    default_backend default_backend
+backend default_backend
+    http-request return status 404 content-type text/plain lf-string "Path \'%[path]\' not found."
 listen stats
   bind *:8404
 """
+STARTING = Path("/starting.http")
 
 
 def test_haproxys_own_ports_are_on_loopback_and_requests_are_not_logged() -> None:
-    assert adapted(SERVES_OWN).splitlines() == [
+    assert adapted(SERVES_OWN, STARTING).splitlines() == [
         "global",
         "    stats timeout 30s",
         "defaults",
@@ -39,6 +43,9 @@ def test_haproxys_own_ports_are_on_loopback_and_requests_are_not_logged() -> Non
         "    no log",
         "frontend http_frontend",
         "    bind *:8000",
+        "    default_backend default_backend",
+        "backend default_backend",
+        "    http-request return status 503 errorfile /starting.http",
         "listen stats",
         "  bind 127.0.0.1:8404",
     ]
@@ -54,7 +61,7 @@ def test_the_launcher_prepares_and_becomes_haproxy(tmp_path: Path) -> None:
     config.write_text(SERVES_OWN)
     checked = subprocess.run([launcher, "-c", "-f", config], capture_output=True, text=True, check=False)
     assert "haproxy" in (checked.stdout + checked.stderr).lower()
-    assert config.read_text() == adapted(SERVES_OWN)
+    assert config.read_text() == adapted(SERVES_OWN, tmp_path / "starting.http")
     head, _, body = (node / "500.http").read_bytes().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json")
     assert b"content-length: %d" % len(body) in head
