@@ -47,7 +47,6 @@ class Result(NamedTuple):
     accuracy: list[float]
     backward_transfer: float
     seconds: float
-    rounds: int
     unserved: int
     gate: dict[str, int]
 
@@ -74,11 +73,11 @@ def measure(address: str, strategy: str, tasks: Sequence[Task]) -> Result:
         took = time.monotonic() - begun
         with contextlib.suppress(ServiceUnreachable):
             client.wait_served(client.status()["processed_through"], SETTLE_SECONDS)
-        status = client.status()
+        status, matrix = client.status(), client.matrix()
         accuracy = test_accuracy(client, tasks)
     unserved = status["processed_through"] - status["served_through"]
-    transfer = status["matrix"]["backward_transfer"]
-    return Result(strategy, accuracy, transfer, took, status["round"], unserved, status["gate"])
+    transfer = matrix["backward_transfer"]
+    return Result(strategy, accuracy, transfer, took, unserved, status["gate"])
 
 
 def main(
@@ -96,10 +95,10 @@ def main(
     ):
         results = [measure(service.place.address, strategy, tasks) for strategy in chosen]
     names = (task.name for task in tasks)
-    table = Table("strategy", *names, "average", "BWT (probes)", "s", "rounds", "unserved", "gate")
+    table = Table("strategy", *names, "average", "BWT (probes)", "s", "unserved", "gate")
     for result in results:
         cells = [f"{value:.3f}" for value in (*result.accuracy, result.average, result.backward_transfer)]
-        cells += [f"{result.seconds:.0f}", *map(str, (result.rounds, result.unserved, result.gate))]
+        cells += [f"{result.seconds:.0f}", *map(str, (result.unserved, result.gate))]
         table.add_row(result.strategy, *cells)
     emit([{**result._asdict(), "average": result.average} for result in results], as_json, table)
 

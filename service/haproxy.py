@@ -1,4 +1,4 @@
-"""Starts HAProxy in Serve's name, in its own way: `python haproxy.py BINARY ANSWERS ARGUMENTS…`, run by Serve's manager.
+"""Starts HAProxy in Serve's name, in its own way: `python haproxy.py BINARY ANSWERS ARGUMENTS…`, run by its manager.
 
 It needs the standard library alone, because it runs before every (re)start of HAProxy.
 """
