@@ -75,7 +75,8 @@ class Container:
         self._engine("rm", self._name)
 
     def stop(self) -> int:
-        """Ends the container as an operator does, and returns its exit status."""
+        """Ends the container as an operator does once it has said that it is up, and returns its exit status."""
+        until(lambda: "ready after" in self.logs(), READY_SECONDS, "the service says that it is ready")
         self._engine("stop", f"--time={STOP_SECONDS}", self._name)
         return int(self._engine("inspect", "--format", "{{.State.ExitCode}}", self._name))
 
