@@ -7,6 +7,7 @@ PROGRAMS = (
     "few_events",
     "split_offline",
     "penalty",
+    "fisher",
     "gate",
     "kafka_decode",
     "versions",
