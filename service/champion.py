@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from contracts.errors import InvalidArtifact, LifelongError
 from contracts.inputs import InputSpec, parse_input
@@ -41,6 +42,7 @@ class Serving:
 
 
 Load = Callable[[int, Mapping[str, bytes]], Serving]
+"""Raises a `LifelongError`, and nothing else, for a version that cannot be served."""
 
 
 def load(network: NetworkSpec, generation: int, files: Mapping[str, bytes]) -> Serving:
@@ -50,15 +52,33 @@ def load(network: NetworkSpec, generation: int, files: Mapping[str, bytes]) -> S
 
     Raises:
         InvalidArtifact: a file is missing, altered, or holds what is not a finite weight; `other_network` when the
-            version's network is not the configured one.
+            version's network is not the configured one, `network_failed` when building or asking it raises.
+        InvalidConfiguration: the user's own module is not what it was.
     """
+    artifact = Artifact.from_files(files)
+    if _network_of(artifact) != network:
+        raise InvalidArtifact("other_network", "the version has another network than the configured one")
+    try:
+        return _built(artifact, generation)
+    except LifelongError:
+        raise
+    except Exception as error:  # a user's own module may raise anything
+        detail = f"the version's network raised {type(error).__name__} when it was built or asked for the first time"
+        raise InvalidArtifact("network_failed", detail) from error
+
+
+def _network_of(artifact: Artifact) -> NetworkSpec:
+    try:
+        return parse_network(artifact.model.network)
+    except ValidationError:
+        raise InvalidArtifact("bad_document", "model.json describes no network that this release knows") from None
+
+
+def _built(artifact: Artifact, generation: int) -> Serving:
     from networks.build import from_document
     from networks.predictor import Predictor as NetworkPredictor
 
-    artifact = Artifact.from_files(files)
     document = artifact.model
-    if parse_network(document.network) != network:
-        raise InvalidArtifact("other_network", "the version has another network than the configured one")
     predictor = NetworkPredictor(from_document(document, artifact.weights), document)
     serving = Serving(artifact.version, generation, document.columns, predictor)
     _warm_up(serving, parse_input(document.input))

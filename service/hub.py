@@ -5,6 +5,7 @@ is asked, and the replicas go on serving meanwhile.
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from service.documents import Refusal, ReplicaCounts, StatusDocument, learned, m
 from service.followers import Followers
 from service.telemetry import Totals, families
 
+LOGGER = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 REPAIR_SECONDS = 2.0
 SILENT_SECONDS = 5.0
@@ -227,6 +229,8 @@ class Hub:
                 await self._adopt(source)
             except LifelongError:
                 continue  # the registry is down or holds no whole version: keep what is served
+            except Exception:  # whatever MLflow met, the next look may go well
+                LOGGER.exception("the registry could not be looked at")
 
     async def _adopt(self, source: ChampionSource) -> None:
         found = await asyncio.to_thread(source.champion)

@@ -5,7 +5,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from contracts.errors import InvalidArtifact
 from networks.settings import ImportedSpec, MlpSpec
@@ -19,6 +21,7 @@ from tests.service.inprocess import load_largest_of
 from tests.service.versions import artifact, status
 
 pytestmark = pytest.mark.unit
+OWN_WEIGHTS = safetensors.numpy.save({"weight": np.zeros((2, 4), np.float32), "bias": np.zeros(2, np.float32)})
 
 
 def load_all_but_two(generation: int, files: Mapping[str, bytes]) -> Serving:
@@ -138,8 +141,6 @@ def test_an_absent_hub_is_followed_again_and_gets_every_count(monkeypatch: pytes
 
 
 def test_real_files_are_loaded_warm_and_answer() -> None:
-    import numpy as np
-
     serving = champion.load(MlpSpec(hidden=[8]), 4, artifact(2).files())
     labels, probabilities, scores = serving.predictor.predict(np.zeros((2, 4), np.float32), None)
     assert (serving.version, serving.generation) == (2, 4)
@@ -149,9 +150,6 @@ def test_real_files_are_loaded_warm_and_answer() -> None:
 
 
 def test_real_files_with_a_weight_that_is_not_finite_are_refused() -> None:
-    import numpy as np
-    import safetensors.numpy
-
     good = artifact(2)
     tensors = safetensors.numpy.load(good.weights)
     next(iter(tensors.values())).flat[0] = np.nan
@@ -163,3 +161,19 @@ def test_a_version_cannot_name_a_module_that_is_not_configured() -> None:
     with pytest.raises(InvalidArtifact) as refused:
         champion.load(ImportedSpec.model_validate({"import": "os:getpid"}), 1, artifact(2).files())
     assert refused.value.code == "other_network"
+
+
+def test_a_network_that_no_release_knows_is_refused() -> None:
+    files = artifact(2, weights=b"", network={"kind": "oracle"}).files()
+    with pytest.raises(InvalidArtifact) as refused:
+        champion.load(MlpSpec(hidden=[8]), 1, files)
+    assert refused.value.code == "bad_document"
+
+
+@pytest.mark.parametrize("place", ["build_failing", "build_failing_late"])
+def test_whatever_a_users_own_module_raises_is_a_refusal_that_names_it(place: str) -> None:
+    own = {"import": f"tests.service.own_modules:{place}"}
+    files = artifact(2, weights=OWN_WEIGHTS, network=own).files()
+    with pytest.raises(InvalidArtifact, match="ZeroDivisionError") as refused:
+        champion.load(ImportedSpec.model_validate(own), 1, files)
+    assert refused.value.code == "network_failed"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -185,15 +185,15 @@ def test_event_counts_become_news_when_they_change() -> None:
 
 @dataclass
 class ScriptedRegistry:
-    """A registry with one champion; `is_down` makes it fail."""
+    """A registry with one champion; the next `faults` are raised first, one a look."""
 
     generation: int
-    is_down: bool = False
+    faults: list[Exception] = field(default_factory=list)
 
     def champion(self) -> tuple[int, int] | None:
         """Version 9 at the scripted generation."""
-        if self.is_down:
-            raise LifelongError("registry_unavailable", "the registry does not answer")
+        if self.faults:
+            raise self.faults.pop(0)
         return (9, self.generation) if self.generation else None
 
     def read(self, version: int) -> Artifact:
@@ -202,17 +202,18 @@ class ScriptedRegistry:
 
 
 @pytest.mark.parametrize("generation", [0, 3])
-def test_without_a_trainer_the_registry_is_asked(monkeypatch: pytest.MonkeyPatch, generation: int) -> None:
+def test_without_a_trainer_the_registry_is_asked_until_it_answers(
+    monkeypatch: pytest.MonkeyPatch, generation: int
+) -> None:
     monkeypatch.setattr(hub, "REPAIR_SECONDS", 0.001)
     monkeypatch.setattr(hub, "SILENT_SECONDS", 0.0)
-    registry = ScriptedRegistry(generation, is_down=True)
+    down = LifelongError("registry_unavailable", "the registry does not answer")
+    registry = ScriptedRegistry(generation, [down, ZeroDivisionError(), down])
 
     async def scenario() -> None:
         one = Hub("pets", lambda: registry)
-        waiting = asyncio.create_task(one.follow("a", 0, -1))
-        await asyncio.sleep(0.01)
-        registry.is_down = False
-        update = await waiting
+        update = await one.follow("a", 0, -1)
+        assert registry.faults == []
         assert (update.settled, update.generation) == (True, generation)
 
     run(scenario())

@@ -16,7 +16,12 @@ DECISION = Decision(verdict="promote", reasons=["the first version"])
 PROBES = ProbeReport(tasks=["default"], rows=[10], accuracy=[0.9], decision=DECISION)
 
 
-def document(version: int, spec: dict[str, Any] | None = None, columns: list[Column] | None = None) -> ModelDocument:
+def document(
+    version: int,
+    spec: dict[str, Any] | None = None,
+    columns: list[Column] | None = None,
+    network: dict[str, Any] | None = None,
+) -> ModelDocument:
     """`model.json` of a small perceptron whose weights depend on its version."""
     return ModelDocument(
         model="pets",
@@ -24,7 +29,7 @@ def document(version: int, spec: dict[str, Any] | None = None, columns: list[Col
         input=spec or TENSOR,
         labels={"scenario": "class"},
         columns=COLUMNS if columns is None else columns,
-        network=NETWORK,
+        network=network or NETWORK,
         seed=version,
     )
 
