@@ -32,7 +32,7 @@ from feedback.topics import Topic, Topics, connection
 
 MAX_POLL_RECORDS = 5_000
 PARTITION_BYTES = 1 << 20
-"""What one fetch brings of a partition: 8 MB at a time leave the client idle while they come, for a third of the rate."""
+"""What one fetch brings of a partition: with 8 MB the client idles while they come, a third of its time."""
 IDLE_CHECK_SECONDS = 1.0
 TRUST_SECONDS = 0.05
 """How old the last look at the topic may be when records are handed out: less than it takes to delete a topic, make it
