@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.champion import Serving
+from service.followers import Generation
 
-Key = tuple[int, str | None]
+Key = tuple[Generation, str | None]
 
 
 class Predicted(NamedTuple):

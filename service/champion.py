@@ -16,6 +16,7 @@ from contracts.versions import Artifact
 from networks.settings import NetworkSpec, parse_network
 from service.counts import Counts
 from service.errors import PartUnavailable
+from service.followers import NO_CHAMPION, UNKNOWN, Generation
 from service.parts import FollowedHub
 
 RETRY_SECONDS = 0.2
@@ -36,16 +37,16 @@ class Serving:
     """One version, loaded and warm."""
 
     version: int
-    generation: int
+    generation: Generation
     columns: list[Column]
     predictor: Predictor
 
 
-Load = Callable[[int, Mapping[str, bytes]], Serving]
+Load = Callable[[Generation, Mapping[str, bytes]], Serving]
 """Raises a `LifelongError`, and nothing else, for a version that cannot be served."""
 
 
-def load(network: NetworkSpec, generation: int, files: Mapping[str, bytes]) -> Serving:
+def load(network: NetworkSpec, generation: Generation, files: Mapping[str, bytes]) -> Serving:
     """Builds a version from its files and answers one row with it, so that the first request finds it warm.
 
     A version may name any module to import; only the configured `network` is built.
@@ -74,7 +75,7 @@ def _network_of(artifact: Artifact) -> NetworkSpec:
         raise InvalidArtifact("bad_document", "model.json describes no network that this release knows") from None
 
 
-def _built(artifact: Artifact, generation: int) -> Serving:
+def _built(artifact: Artifact, generation: Generation) -> Serving:
     from networks.build import from_document
     from networks.predictor import Predictor as NetworkPredictor
 
@@ -103,7 +104,7 @@ class Champion:
         self._replica = replica
         self._counts = counts
         self._load = loader
-        self._known = -1
+        self._known = UNKNOWN
 
     async def follow(self) -> None:
         """Follows the hub until cancelled; while the hub is away, what is served stays as it is."""
@@ -122,17 +123,17 @@ class Champion:
             return
 
     async def _follow_once(self) -> None:
-        serving = self.serving.generation if self.serving else 0
+        serving = self.serving.generation if self.serving else NO_CHAMPION
         update = await self._hub.follow(self._replica, serving, self._known)
         if update.files is not None:
             await self._exchange(update.generation, update.files)
         elif update.settled:
             self._known = max(self._known, update.generation)
-        if update.settled and (self.serving is not None or update.generation == 0):
+        if update.settled and (self.serving is not None or update.generation == NO_CHAMPION):
             self.settled.set()
         await self._send_counts()
 
-    async def _exchange(self, generation: int, files: Mapping[str, bytes]) -> None:
+    async def _exchange(self, generation: Generation, files: Mapping[str, bytes]) -> None:
         self._known = generation
         try:
             self.serving = await asyncio.to_thread(self._load, generation, files)

@@ -1,6 +1,7 @@
 """Which replica serves which generation, and how far along the feedback log that is."""
 
 import time
+from typing import NamedTuple
 
 from contracts.status import TrainerStatus
 from service.documents import ReplicaCounts
@@ -10,30 +11,48 @@ LIVE_SECONDS = 3.0
 GENERATIONS_KEPT = 256
 
 
+class Generation(NamedTuple):
+    """How often the champion has changed; what a trainer announced is newer than all that the registry held.
+
+    The registry outlives a state directory, and the trainer of a new one counts from 1 again.
+    """
+
+    is_announced: bool
+    number: int
+
+
+UNKNOWN = Generation(is_announced=False, number=-1)
+NO_CHAMPION = Generation(is_announced=False, number=0)
+
+
 class Followers:
     """The replicas that follow one hub."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, tuple[float, int]] = {}
-        self._positions: dict[int, int] = {}
+        self._heard: dict[str, tuple[float, Generation]] = {}
+        self._positions: dict[Generation, int] = {}
 
-    def expect(self, generation: int, processed_through: int) -> None:
+    def expect(self, generation: Generation, processed_through: int) -> None:
         """Takes note of what a generation has learned: all feedback up to a position."""
         self._positions[generation] = processed_through
         while len(self._positions) > GENERATIONS_KEPT:
             del self._positions[min(self._positions)]
 
-    def heard(self, replica: str, serving: int | None) -> None:
+    def heard(self, replica: str, serving: Generation | None) -> None:
         """Takes note that a replica lives and serves a generation; None: the same as before."""
         if serving is None:
-            serving = self._heard.get(replica, (0.0, 0))[1]
+            serving = self._heard.get(replica, (0.0, NO_CHAMPION))[1]
         self._heard[replica] = (time.monotonic(), serving)
 
     def left(self, replica: str) -> None:
         """Forgets a replica."""
         self._heard.pop(replica, None)
 
-    def counts(self, champion: int) -> ReplicaCounts:
+    def serves(self, generation: Generation) -> bool:
+        """Whether a live replica serves a generation."""
+        return generation in self._live()
+
+    def counts(self, champion: Generation) -> ReplicaCounts:
         """Live replicas by whether they serve the champion's generation."""
         live = self._live()
         serving = sum(generation == champion for generation in live)
@@ -48,12 +67,12 @@ class Followers:
         positions = []
         for generation in self._live():
             position = self._positions.get(generation, 0)
-            if status is not None and generation == status.generation > 0:
+            if status is not None and generation == Generation(is_announced=True, number=status.generation):
                 position = max(position, status.served_position)
             positions.append(position)
         return min(positions, default=0)
 
-    def _live(self) -> list[int]:
+    def _live(self) -> list[Generation]:
         oldest = time.monotonic() - LIVE_SECONDS
         for replica in [name for name, (at, _) in self._heard.items() if at < oldest]:
             del self._heard[replica]

@@ -19,7 +19,7 @@ from contracts.status import Ledger, News, TrainerStatus, VersionRecord
 from contracts.versions import Artifact
 from service.counts import Increments
 from service.documents import Refusal, ReplicaCounts, StatusDocument, learned, matrix_of
-from service.followers import Followers
+from service.followers import NO_CHAMPION, Followers, Generation
 from service.telemetry import Totals, families
 
 LOGGER = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Update(NamedTuple):
     """
 
     settled: bool
-    generation: int
+    generation: Generation
     files: dict[str, bytes] | None
 
 
@@ -78,7 +78,7 @@ class Hub:
         self._open_registry = open_registry
         self._outbox = None if open_outbox is None else open_outbox()
         self._repair: asyncio.Task[None] | None = None
-        self._champion = Update(settled=False, generation=0, files=None)
+        self._champion = Update(settled=False, generation=NO_CHAMPION, files=None)
         self._version = 0
         self._followers = Followers()
         self._refused: Refusal | None = None
@@ -91,18 +91,12 @@ class Hub:
         self._announced, self._narrated = asyncio.Event(), asyncio.Event()
 
     async def announce(self, generation: int, files: dict[str, bytes]) -> None:
-        """Makes a version the champion; a generation that is not newer than the present one changes nothing.
+        """Makes the trainer's version the champion; a generation that is not newer than its last changes nothing.
 
         Raises:
             InvalidArtifact: the files are not a whole version.
         """
-        if generation <= self._champion.generation:
-            return
-        artifact = Artifact.from_files(files)
-        self._version, self._refused = artifact.version, None
-        self._followers.expect(generation, artifact.lineage.processed_through)
-        self._champion = Update(settled=True, generation=generation, files=files)
-        self._announced = _notified(self._announced)
+        self._crown(Generation(is_announced=True, number=generation), files)
 
     async def report(self, status: bytes) -> dict[str, int]:
         """Takes the trainer's status; answers what the hub has, so that the trainer can send what it lacks."""
@@ -113,7 +107,8 @@ class Hub:
         if before is None or before.ledger.received != self._status.ledger.received:
             counts = msgspec.to_builtins(self._status.ledger)
             await self.narrate([msgspec.json.encode(News(event="events", time=time.time(), data=counts))])
-        return {"generation": self._champion.generation, "versions": len(self._records)}
+        generation = self._champion.generation
+        return {"generation": generation.number if generation.is_announced else 0, "versions": len(self._records)}
 
     async def narrate(self, news: Sequence[bytes]) -> None:
         """Adds news, each the JSON of a `News`, to the last thousand that streams can still read."""
@@ -127,10 +122,10 @@ class Hub:
         records = [msgspec.json.decode(version, type=VersionRecord) for version in versions]
         self._records = {record.version: record for record in sorted(records, key=lambda record: record.version)}
 
-    async def follow(self, replica: str, serving: int, known: int) -> Update:
+    async def follow(self, replica: str, serving: Generation, known: Generation) -> Update:
         """Waits up to a second for a generation above `known`; the replica serves `serving` meanwhile.
 
-        A replica that knows nothing says -1, so that it hears at once if there is no champion yet.
+        A replica that knows nothing says `UNKNOWN`, so that it hears at once if there is no champion yet.
         """
         self._followers.heard(replica, serving)
         if self._repair is None and self._open_registry is not None:
@@ -146,10 +141,10 @@ class Hub:
         """Forgets a replica that stops on purpose."""
         self._followers.left(replica)
 
-    async def refuse(self, replica: str, generation: int, error: str, detail: str) -> None:
+    async def refuse(self, replica: str, generation: Generation, error: str, detail: str) -> None:
         """Takes note that a replica could not load a generation and goes on with what it serves."""
         self._followers.heard(replica, None)
-        self._refused = Refusal(generation, error, detail)
+        self._refused = Refusal(generation.number, error, detail)
 
     async def count(self, increments: Increments) -> None:
         """Adds a replica's increments to the model's totals."""
@@ -161,7 +156,7 @@ class Hub:
         document = StatusDocument(
             model=self._model,
             version=self._version,
-            generation=self._champion.generation,
+            generation=self._champion.generation.number,
             served_through=self._followers.served_through(self._status),
             trainer="silent" if is_silent else "running",
             replicas=self._replicas(),
@@ -210,6 +205,15 @@ class Hub:
     def _replicas(self) -> ReplicaCounts:
         return self._followers.counts(self._champion.generation)
 
+    def _crown(self, generation: Generation, files: dict[str, bytes]) -> None:
+        if generation <= self._champion.generation:
+            return
+        artifact = Artifact.from_files(files)
+        self._version, self._refused = artifact.version, None
+        self._followers.expect(generation, artifact.lineage.processed_through)
+        self._champion = Update(settled=True, generation=generation, files=files)
+        self._announced = _notified(self._announced)
+
     def _settle(self) -> None:
         """Takes note that there is no champion yet, unless one was announced."""
         if not self._champion.settled:
@@ -217,7 +221,7 @@ class Hub:
             self._announced = _notified(self._announced)
 
     async def _watch_registry(self, open_registry: Callable[[], ChampionSource]) -> None:
-        """Adopts a newer champion from the registry while no trainer speaks; one that does is the authority."""
+        """Adopts a newer champion from the registry until a trainer announces one; that trainer is the authority."""
         source: ChampionSource | None = None
         while True:
             await asyncio.sleep(REPAIR_SECONDS)
@@ -237,10 +241,13 @@ class Hub:
         if found is None:
             self._settle()
             return
-        version, generation = found
+        version, number = found
+        # A hub that was restarted: its replicas still know that a trainer announced this one.
+        is_announced = self._followers.serves(Generation(is_announced=True, number=number))
+        generation = Generation(is_announced, number)
         if generation > self._champion.generation:
             artifact = await asyncio.to_thread(source.read, version)
-            await self.announce(generation, artifact.files())
+            self._crown(generation, artifact.files())
 
 
 def _notified(event: asyncio.Event) -> asyncio.Event:

@@ -5,13 +5,14 @@ from typing import Protocol
 from prometheus_client.core import Metric
 
 from service.counts import Increments
+from service.followers import Generation
 from service.hub import Update
 
 
 class FollowedHub(Protocol):
     """The calls of a hub that keep a replica up to date. Each raises `PartUnavailable` while the hub is away."""
 
-    async def follow(self, replica: str, serving: int, known: int) -> Update:
+    async def follow(self, replica: str, serving: Generation, known: Generation) -> Update:
         """See `Hub.follow`."""
         ...
 
@@ -19,7 +20,7 @@ class FollowedHub(Protocol):
         """See `Hub.leave`."""
         ...
 
-    async def refuse(self, replica: str, generation: int, error: str, detail: str) -> None:
+    async def refuse(self, replica: str, generation: Generation, error: str, detail: str) -> None:
         """See `Hub.refuse`."""
         ...
 

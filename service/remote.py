@@ -12,6 +12,7 @@ from ray.exceptions import RayError, RayTaskError
 from contracts.status import NAMESPACE, hub_name, trainer_name
 from service.counts import Increments
 from service.errors import PartUnavailable
+from service.followers import Generation
 from service.hub import Update
 
 LOGGER = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class RemoteHub:
     def __init__(self, model: str) -> None:
         self._actor = RemoteActor(hub_name(model), "hub", HUB_SECONDS)
 
-    async def follow(self, replica: str, serving: int, known: int) -> Update:
+    async def follow(self, replica: str, serving: Generation, known: Generation) -> Update:
         """See `Hub.follow`."""
         return cast("Update", await self._actor.call("follow", replica, serving, known))
 
@@ -61,7 +62,7 @@ class RemoteHub:
         """See `Hub.leave`."""
         await self._actor.call("leave", replica)
 
-    async def refuse(self, replica: str, generation: int, error: str, detail: str) -> None:
+    async def refuse(self, replica: str, generation: Generation, error: str, detail: str) -> None:
         """See `Hub.refuse`."""
         await self._actor.call("refuse", replica, generation, error, detail)
 

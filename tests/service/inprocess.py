@@ -14,6 +14,7 @@ from contracts.versions import Artifact
 from feedback.sqlite import SqliteLog
 from service.champion import Serving
 from service.errors import PartUnavailable
+from service.followers import Generation
 from service.hosting import Host, Parts
 from service.hub import Hub
 from service.limits import Message, Scope
@@ -47,13 +48,13 @@ class FailingPredictor:
         raise ZeroDivisionError
 
 
-def load_largest_of(generation: int, files: Mapping[str, bytes]) -> Serving:
+def load_largest_of(generation: Generation, files: Mapping[str, bytes]) -> Serving:
     """Loads any whole version as a `LargestOf` over its columns."""
     model = Artifact.from_files(files).model
     return Serving(model.version, generation, model.columns, LargestOf([column.label for column in model.columns]))
 
 
-def load_failing(generation: int, files: Mapping[str, bytes]) -> Serving:
+def load_failing(generation: Generation, files: Mapping[str, bytes]) -> Serving:
     """Loads any whole version as a `FailingPredictor`."""
     model = Artifact.from_files(files).model
     return Serving(model.version, generation, model.columns, FailingPredictor())
@@ -135,7 +136,7 @@ class InProcessService:
             await self.hub.announce(generation, artifact.files())
             for _ in range(400):
                 serving = self.host.champion.serving
-                if serving is not None and serving.generation == generation:
+                if serving is not None and serving.generation.number == generation:
                     return
                 await asyncio.sleep(0.005)
             raise AssertionError("the replica did not follow")

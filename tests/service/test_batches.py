@@ -10,6 +10,7 @@ from contracts.errors import LifelongError
 from contracts.labels import Column
 from service.batches import Batches, Predicted
 from service.champion import Serving
+from service.followers import Generation
 
 pytestmark = pytest.mark.unit
 
@@ -30,7 +31,7 @@ class Recording:
 
 def serving(generation: int, predictor: Recording) -> Serving:
     """A version that answers by the predictor."""
-    return Serving(generation, generation, [Column("0")], predictor)
+    return Serving(generation, Generation(is_announced=True, number=generation), [Column("0")], predictor)
 
 
 def rows(*firsts: int) -> Any:

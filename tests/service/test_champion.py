@@ -15,18 +15,20 @@ from service import champion
 from service.champion import Champion, Serving
 from service.counts import Counts, Increments
 from service.errors import PartUnavailable
+from service.followers import Generation
 from service.hub import Hub, Update
 from service.telemetry import Exposition
 from tests.service.inprocess import load_largest_of
-from tests.service.versions import artifact, status
+from tests.service.versions import ScriptedRegistry, artifact, status
 
 pytestmark = pytest.mark.unit
+FOURTH = Generation(is_announced=True, number=4)
 OWN_WEIGHTS = safetensors.numpy.save({"weight": np.zeros((2, 4), np.float32), "bias": np.zeros(2, np.float32)})
 
 
-def load_all_but_two(generation: int, files: Mapping[str, bytes]) -> Serving:
+def load_all_but_two(generation: Generation, files: Mapping[str, bytes]) -> Serving:
     """Loads every generation except the second."""
-    if generation == 2:
+    if generation.number == 2:
         raise InvalidArtifact("non_finite", "a weight is not a finite number")
     return load_largest_of(generation, files)
 
@@ -38,7 +40,7 @@ class AbsentHub:
         self._hub = hub
         self._n_failures = n_failures
 
-    async def follow(self, replica: str, serving: int, known: int) -> Update:
+    async def follow(self, replica: str, serving: Generation, known: Generation) -> Update:
         """See `Hub.follow`."""
         self._fail()
         return await self._hub.follow(replica, serving, known)
@@ -47,7 +49,7 @@ class AbsentHub:
         """See `Hub.leave`."""
         await self._hub.leave(replica)
 
-    async def refuse(self, replica: str, generation: int, error: str, detail: str) -> None:
+    async def refuse(self, replica: str, generation: Generation, error: str, detail: str) -> None:
         """See `Hub.refuse`."""
         await self._hub.refuse(replica, generation, error, detail)
 
@@ -83,7 +85,7 @@ def following(one: Champion, scenario: Coroutine[Any, Any, None]) -> None:
 
 def generation_of(one: Champion) -> int:
     """The generation that the replica serves; 0 for none."""
-    return one.serving.generation if one.serving else 0
+    return one.serving.generation.number if one.serving else 0
 
 
 def test_a_version_that_cannot_be_loaded_leaves_the_old_one_serving_and_is_reported() -> None:
@@ -140,10 +142,24 @@ def test_an_absent_hub_is_followed_again_and_gets_every_count(monkeypatch: pytes
     following(one, scenario())
 
 
+def test_a_replica_follows_a_trainer_that_counts_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.hub.REPAIR_SECONDS", 0.001)
+    monkeypatch.setattr("service.hub.SILENT_SECONDS", 0.0)
+    hub = Hub("pets", lambda: ScriptedRegistry(50))
+    one = Champion(hub, "a", Counts(), load_largest_of)
+
+    async def scenario() -> None:
+        await until(lambda: generation_of(one) == 50)
+        await hub.announce(1, artifact(1, weights=b"").files())
+        await until(lambda: generation_of(one) == 1)
+
+    following(one, scenario())
+
+
 def test_real_files_are_loaded_warm_and_answer() -> None:
-    serving = champion.load(MlpSpec(hidden=[8]), 4, artifact(2).files())
+    serving = champion.load(MlpSpec(hidden=[8]), FOURTH, artifact(2).files())
     labels, probabilities, scores = serving.predictor.predict(np.zeros((2, 4), np.float32), None)
-    assert (serving.version, serving.generation) == (2, 4)
+    assert (serving.version, serving.generation) == (2, FOURTH)
     assert set(labels) <= {"cat", "dog"}
     assert probabilities.shape == (2,)
     assert scores.shape == (2, 2)
@@ -154,19 +170,19 @@ def test_real_files_with_a_weight_that_is_not_finite_are_refused() -> None:
     tensors = safetensors.numpy.load(good.weights)
     next(iter(tensors.values())).flat[0] = np.nan
     with pytest.raises(InvalidArtifact):
-        champion.load(MlpSpec(hidden=[8]), 1, artifact(2, weights=safetensors.numpy.save(tensors)).files())
+        champion.load(MlpSpec(hidden=[8]), FOURTH, artifact(2, weights=safetensors.numpy.save(tensors)).files())
 
 
 def test_a_version_cannot_name_a_module_that_is_not_configured() -> None:
     with pytest.raises(InvalidArtifact) as refused:
-        champion.load(ImportedSpec.model_validate({"import": "os:getpid"}), 1, artifact(2).files())
+        champion.load(ImportedSpec.model_validate({"import": "os:getpid"}), FOURTH, artifact(2).files())
     assert refused.value.code == "other_network"
 
 
 def test_a_network_that_no_release_knows_is_refused() -> None:
     files = artifact(2, weights=b"", network={"kind": "oracle"}).files()
     with pytest.raises(InvalidArtifact) as refused:
-        champion.load(MlpSpec(hidden=[8]), 1, files)
+        champion.load(MlpSpec(hidden=[8]), FOURTH, files)
     assert refused.value.code == "bad_document"
 
 
@@ -175,5 +191,5 @@ def test_whatever_a_users_own_module_raises_is_a_refusal_that_names_it(place: st
     own = {"import": f"tests.service.own_modules:{place}"}
     files = artifact(2, weights=OWN_WEIGHTS, network=own).files()
     with pytest.raises(InvalidArtifact, match="ZeroDivisionError") as refused:
-        champion.load(ImportedSpec.model_validate(own), 1, files)
+        champion.load(ImportedSpec.model_validate(own), FOURTH, files)
     assert refused.value.code == "network_failed"

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -12,8 +11,9 @@ from contracts.errors import InvalidArtifact, LifelongError
 from contracts.status import News
 from contracts.versions import WEIGHTS, Artifact
 from service import followers, hub
+from service.followers import NO_CHAMPION, UNKNOWN, Generation
 from service.hub import Hub
-from tests.service.versions import artifact, record, status
+from tests.service.versions import ScriptedRegistry, artifact, record, status
 
 pytestmark = pytest.mark.unit
 
@@ -21,6 +21,11 @@ pytestmark = pytest.mark.unit
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Runs one coroutine to its end."""
     return asyncio.run(coroutine)
+
+
+def announced(number: int) -> Generation:
+    """A generation that the trainer announced."""
+    return Generation(is_announced=True, number=number)
 
 
 async def document(of: Hub) -> Any:
@@ -36,11 +41,11 @@ def encoded(**changes: Any) -> bytes:
 def test_a_follower_hears_of_a_promotion_while_it_waits() -> None:
     async def scenario() -> None:
         one = Hub("pets")
-        waiting = asyncio.create_task(one.follow("a", 0, -1))
+        waiting = asyncio.create_task(one.follow("a", NO_CHAMPION, UNKNOWN))
         await asyncio.sleep(0)
         await one.announce(1, artifact(7, weights=b"").files())
         update = await waiting
-        assert (update.settled, update.generation) == (True, 1)
+        assert (update.settled, update.generation) == (True, announced(1))
         assert Artifact.from_files(update.files or {}).version == 7
 
     run(scenario())
@@ -51,9 +56,9 @@ def test_a_hub_that_knows_nothing_says_so(monkeypatch: pytest.MonkeyPatch) -> No
 
     async def scenario() -> None:
         one = Hub("pets")
-        assert await one.follow("a", 0, -1) == (False, 0, None)
+        assert await one.follow("a", NO_CHAMPION, UNKNOWN) == (False, NO_CHAMPION, None)
         await one.report(encoded(version=0, generation=0))
-        assert await one.follow("a", 0, -1) == (True, 0, None)
+        assert await one.follow("a", NO_CHAMPION, UNKNOWN) == (True, NO_CHAMPION, None)
 
     run(scenario())
 
@@ -88,15 +93,15 @@ def test_served_through_is_that_of_the_replica_furthest_behind(monkeypatch: pyte
         assert (await document(one))["served_through"] == 0
         await one.announce(1, artifact(1, processed_through=10, weights=b"").files())
         await one.announce(2, artifact(2, processed_through=20, weights=b"").files())
-        await one.follow("a", 2, 2)
-        await one.follow("b", 1, 2)
+        await one.follow("a", announced(2), announced(2))
+        await one.follow("b", announced(1), announced(2))
         behind = await document(one)
         assert (behind["served_through"], behind["replicas"]) == (10, {"serving": 1, "behind": 1})
-        await one.follow("b", 2, 2)
+        await one.follow("b", announced(2), announced(2))
         assert (await document(one))["served_through"] == 20
         await one.report(encoded(generation=2, served_position=25))
         assert (await document(one))["served_through"] == 25
-        await one.follow("c", 0, 2)
+        await one.follow("c", NO_CHAMPION, announced(2))
         assert (await document(one))["served_through"] == 0
         await one.leave("c")
         assert (await document(one))["served_through"] == 25
@@ -111,7 +116,7 @@ def test_a_replica_not_heard_of_is_dead(monkeypatch: pytest.MonkeyPatch) -> None
     async def scenario() -> None:
         one = Hub("pets")
         await one.announce(1, artifact(1, processed_through=10, weights=b"").files())
-        await one.follow("a", 1, 1)
+        await one.follow("a", announced(1), announced(1))
         assert (await document(one))["replicas"] == {"serving": 0, "behind": 0}
 
     run(scenario())
@@ -183,24 +188,6 @@ def test_event_counts_become_news_when_they_change() -> None:
     run(scenario())
 
 
-@dataclass
-class ScriptedRegistry:
-    """A registry with one champion; the next `faults` are raised first, one a look."""
-
-    generation: int
-    faults: list[Exception] = field(default_factory=list)
-
-    def champion(self) -> tuple[int, int] | None:
-        """Version 9 at the scripted generation."""
-        if self.faults:
-            raise self.faults.pop(0)
-        return (9, self.generation) if self.generation else None
-
-    def read(self, version: int) -> Artifact:
-        """The version's files."""
-        return artifact(version, weights=b"")
-
-
 @pytest.mark.parametrize("generation", [0, 3])
 def test_without_a_trainer_the_registry_is_asked_until_it_answers(
     monkeypatch: pytest.MonkeyPatch, generation: int
@@ -212,8 +199,40 @@ def test_without_a_trainer_the_registry_is_asked_until_it_answers(
 
     async def scenario() -> None:
         one = Hub("pets", lambda: registry)
-        update = await one.follow("a", 0, -1)
+        update = await one.follow("a", NO_CHAMPION, UNKNOWN)
         assert registry.faults == []
-        assert (update.settled, update.generation) == (True, generation)
+        assert (update.settled, update.generation) == (True, Generation(is_announced=False, number=generation))
+
+    run(scenario())
+
+
+def test_a_trainer_that_counts_anew_beats_what_was_adopted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "REPAIR_SECONDS", 0.001)
+    monkeypatch.setattr(hub, "SILENT_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        one = Hub("pets", lambda: ScriptedRegistry(50))
+        adopted = await one.follow("a", NO_CHAMPION, UNKNOWN)
+        assert Artifact.from_files(adopted.files or {}).version == 9
+        assert (await one.report(encoded(generation=1)))["generation"] == 0
+        await one.announce(1, artifact(1, weights=b"").files())
+        update = await one.follow("a", adopted.generation, adopted.generation)
+        assert Artifact.from_files(update.files or {}).version == 1
+        assert (await document(one))["generation"] == 1
+
+    run(scenario())
+
+
+def test_a_restarted_hub_learns_from_a_replica_that_a_trainer_announced_what_the_registry_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub, "REPAIR_SECONDS", 0.001)
+    monkeypatch.setattr(hub, "SILENT_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        one = Hub("pets", lambda: ScriptedRegistry(3))
+        update = await one.follow("a", announced(3), announced(3))
+        assert (update.settled, update.files) == (True, None)
+        assert (await document(one))["replicas"] == {"serving": 1, "behind": 0}
 
     run(scenario())

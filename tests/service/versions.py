@@ -1,5 +1,6 @@
 """Versions for the service's tests: small, real, each recognisable by its answers."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -94,3 +95,21 @@ def _initial_weights(model: ModelDocument) -> bytes:
     from networks.settings import parse_network
 
     return build(parse_network(model.network), parse_input(model.input), model.columns, model.seed).weights()
+
+
+@dataclass
+class ScriptedRegistry:
+    """A registry with one champion; the next `faults` are raised first, one a look."""
+
+    generation: int
+    faults: list[Exception] = field(default_factory=list)
+
+    def champion(self) -> tuple[int, int] | None:
+        """Version 9 at the scripted generation."""
+        if self.faults:
+            raise self.faults.pop(0)
+        return (9, self.generation) if self.generation else None
+
+    def read(self, version: int) -> Artifact:
+        """The version's files."""
+        return artifact(version, weights=b"")
