@@ -108,17 +108,23 @@ class History:
         self._database.execute("UPDATE versions SET mirrored=1 WHERE version=?", (version,))
 
     def note_row(self, step: int, after: str, accuracies: dict[str, float]) -> None:
-        """Stores the row of the accuracy matrix that was measured when `step` closed the task `after`."""
+        """Stores the row of the accuracy matrix that was measured when `step` closed the task `after`.
+
+        A row always has its own task's cell, null where no probe row has measured it.
+        """
+        cells: dict[str, float | None] = {after: None, **accuracies}
         self._database.change(
             "INSERT OR REPLACE INTO matrix VALUES (?, ?, ?, ?)",
-            ((step, after, task, accuracy) for task, accuracy in accuracies.items()),
+            ((step, after, task, accuracy) for task, accuracy in cells.items()),
         )
 
     def note_cell(self, step: int, task: str, accuracy: float | None) -> None:
         """Adds to an earlier row what was measured later: a task's accuracy before it was trained."""
         if accuracy is not None:
-            after = self._database.value("SELECT after FROM matrix WHERE step=? LIMIT 1", (step,))
-            self.note_row(step, after, {task: accuracy})
+            self._database.execute(
+                "INSERT OR REPLACE INTO matrix SELECT step, after, ?, ? FROM matrix WHERE step=? LIMIT 1",
+                (task, accuracy, step),
+            )
 
     def note_baseline(self, task: str, accuracy: float | None) -> None:
         """Stores a task's accuracy at random initialisation."""
@@ -146,7 +152,7 @@ class History:
             forgetting=metrics.forgetting(accuracy),
         )
 
-    def _row(self, step: int) -> tuple[str, dict[str, float]]:
+    def _row(self, step: int) -> tuple[str, dict[str, float | None]]:
         cells = self._database.rows("SELECT after, task, accuracy FROM matrix WHERE step=?", (step,))
         return cells[0][0], {task: accuracy for _, task, accuracy in cells}
 

@@ -72,6 +72,19 @@ def test_two_tasks_end_with_a_matrix_and_little_forgetting(bench: Bench) -> None
     assert matrix.backward_transfer > -0.5
 
 
+def test_a_task_that_ends_before_any_probe_row_keeps_its_place_in_the_matrix(bench: Bench) -> None:
+    bench.feed([event for event in digit_events([0, 1], "unmeasured") if split_of(event["event_id"], 0.1) == "train"])
+    bench.trainer.close_task("unmeasured")
+    bench.feed(digit_events([2, 3], "measured"))
+    bench.trainer.close_task("measured")
+    bench.reopen()
+    bench.drain()
+    bench.trainer.advance(0.0)
+    assert bench.status.matrix.tasks == ["unmeasured", "measured"]
+    assert bench.status.matrix.accuracy[0][0] is None
+    assert bench.status.matrix.accuracy[0][1] == 0.0
+
+
 def test_every_kind_of_work_says_how_long_it_took(bench: Bench) -> None:
     bench.feed(digit_events([0, 1], "zero-one"))
     bench.trainer.close_task("zero-one")
