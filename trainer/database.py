@@ -46,6 +46,7 @@ class Database:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.connection = apsw.Connection(str(path))
         self.connection.set_busy_timeout(10_000)
+        self.connection.transaction_mode = "IMMEDIATE"
         self.execute("PRAGMA journal_mode=WAL")
         self.execute("PRAGMA synchronous=FULL")
         version = int(self.value("PRAGMA user_version"))
@@ -69,7 +70,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All changes inside are made durable together or not at all."""
+        """All changes inside are made durable together or not at all; no other connection writes meanwhile."""
         with self.connection:
             yield
 
