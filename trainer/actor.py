@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import ray
+from ray.exceptions import RayError
 
 from contracts.errors import LifelongError
 from contracts.status import NAMESPACE, News, TrainerStatus, VersionRecord, hub_name
@@ -23,37 +24,54 @@ Command = tuple[Callable[[], dict[str, Any]], "Future[dict[str, Any]]"]
 
 
 class HubLink:
-    """The service's hub seen from the trainer; nothing waits for it, and what it missed it is sent again."""
+    """The service's hub seen from the trainer; nothing waits for it, and what it missed it is sent again.
+
+    A hub that is away is looked for again at every call; what is said meanwhile is lost, but for what is sent again.
+    """
 
     def __init__(self, model: str) -> None:
-        self._hub = ray.get_actor(hub_name(model), namespace=NAMESPACE)
+        self._name = hub_name(model)
+        self._hub: Any = None
         self._answer: Any = None
+        self._reported = 0
 
     def announce(self, generation: int, files: dict[str, bytes]) -> None:
         """Sends the champion's files."""
-        self._hub.announce.remote(generation, files)
+        self._send("announce", generation, files)
 
     def report(self, status: TrainerStatus) -> bool:
-        """Sends the status; False when the answer to the one before shows that the hub missed the generation."""
-        is_known = True
-        if self._answer is not None and ray.wait([self._answer], timeout=0)[0]:
-            is_known = self._generation_known() >= status.generation
-        self._answer = self._hub.report.remote(msgspec.json.encode(status))
-        return is_known
+        """Sends the status; False when an earlier answer shows that the hub lacked the champion or the versions."""
+        has_all = self._has_all()
+        answer = self._send("report", msgspec.json.encode(status))
+        self._answer = answer if has_all else None  # that one is given before the hub gets what it lacked
+        self._reported = status.generation
+        return has_all
 
     def narrate(self, news: Sequence[News]) -> None:
         """Sends events for the stream."""
-        self._hub.narrate.remote([msgspec.json.encode(item) for item in news])
+        self._send("narrate", [msgspec.json.encode(item) for item in news])
 
     def remember(self, versions: Sequence[VersionRecord]) -> None:
         """Sends the list of versions."""
-        self._hub.remember.remote([msgspec.json.encode(record) for record in versions])
+        self._send("remember", [msgspec.json.encode(record) for record in versions])
 
-    def _generation_known(self) -> int:
+    def _has_all(self) -> bool:
+        if self._answer is None or not ray.wait([self._answer], timeout=0)[0]:
+            return True
         try:
-            return int(ray.get(self._answer)["generation"])
-        except ray.exceptions.RayError:
-            return 0
+            known = ray.get(self._answer)
+        except RayError:
+            self._hub = None
+            return True  # what the next hub lacks, it says itself
+        return bool(known["generation"] >= self._reported and known["versions"])
+
+    def _send(self, method: str, *arguments: Any) -> Any:
+        """Where the answer will be; None without a hub."""
+        try:
+            self._hub = self._hub or ray.get_actor(self._name, namespace=NAMESPACE)
+        except (ValueError, RayError):
+            return None
+        return getattr(self._hub, method).remote(*arguments)
 
 
 class TrainerActor:
