@@ -140,12 +140,12 @@ def _add_versions(app: FastAPI, routes: Routes) -> None:
         max_results: Annotated[int, Query(ge=1, le=1000)] = 100,
         page_token: Annotated[int | None, Query(ge=1)] = None,
     ) -> Response:
-        """All versions, newest first, with lineage, probe results and decision."""
+        """Newest first, with lineage, probe results and decision: the last 200, refused ones too, and the aliased."""
         return _json(await host.hub.versions(max_results, page_token))
 
     @app.get("/v1/models/{model}/versions/{version}", responses=ok)
     async def version(host: hosted, version: str) -> Response:
-        """One version."""
+        """One of the last 200 versions, refused ones counted, or an older one that has an alias still."""
         number = int(version) if version.isascii() and version.isdigit() and len(version) < 12 else 0
         document = await host.hub.version(number)
         if document is None:

@@ -55,10 +55,6 @@ class History:
             raise UnknownVersion("unknown_version", "there is no version of that number")
         return found[0]
 
-    def versions(self, newest: int) -> list[StoredVersion]:
-        """The `newest` latest versions, oldest first."""
-        return self._versions("ORDER BY version DESC LIMIT ?", (newest,))[::-1]
-
     def next_version(self) -> int:
         """The number of the next version, counted from 1."""
         return int(self._database.value("SELECT coalesce(max(version), 0) FROM versions")) + 1
@@ -82,7 +78,7 @@ class History:
         return Aliases(rows[0][0] if rows else 0, champion, previous, newest if refused else None)
 
     def records(self, newest: int) -> list[VersionRecord]:
-        """The latest versions as the service shows them."""
+        """The latest versions, and every one with an alias however old it is, as the service shows them."""
         aliases = self.aliases()
         names = {aliases.previous: PREVIOUS, aliases.challenger: CHALLENGER, aliases.champion: CHAMPION}
         return [
@@ -92,7 +88,10 @@ class History:
                 lineage=stored.lineage,
                 probes=stored.probes,
             )
-            for stored in self.versions(newest)
+            for stored in self._versions(
+                "WHERE version > ? OR version IN (?, ?) ORDER BY version",
+                (self.next_version() - 1 - newest, aliases.champion, aliases.previous or 0),
+            )
         ]
 
     def unmirrored(self) -> list[StoredVersion]:
