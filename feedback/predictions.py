@@ -1,4 +1,4 @@
-"""The instances of recent predictions, so that feedback may name a prediction instead of repeating its instance."""
+"""The bodies of recent predict requests, so that feedback may name a prediction instead of repeating its instance."""
 
 import json
 import logging
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import cast
 
 import apsw
-import msgspec
 
 from feedback.database import Database
 from feedback.errors import FeedbackUnavailable
@@ -38,14 +37,15 @@ DELETE FROM predictions
 WHERE number <= (SELECT min(number) + min(100, (max(number) - min(number)) / 32) FROM predictions)
 """
 LOGGER = logging.getLogger(__name__)
-_Row = tuple[str, float, int, bytes | msgspec.Raw]
+_Row = tuple[str, float, int, bytes]
 
 
 class PredictionLog:
-    """Remembers the raw JSON of answered instances by prediction id, bounded by age and by size on disk.
+    """Remembers the bodies of answered requests by their key, bounded by age and by size on disk.
 
-    `record` belongs to one thread, `find` to any. A prediction is found from every process about `FLUSH_SECONDS` after
-    it was recorded; a killed process loses at most that much. Losing one never loses feedback that has its instance.
+    `record` belongs to one thread, `find` to any; `feedback.join` reads prediction ids and bodies. A request is found
+    from every process about `FLUSH_SECONDS` after it was recorded; a killed process loses at most that much. Losing one
+    never loses feedback that has its instance.
     """
 
     def __init__(self, path: Path, max_age_seconds: float, max_bytes: int) -> None:
@@ -64,14 +64,14 @@ class PredictionLog:
         """Predictions of this process that were not kept because the disk could not follow."""
         return self._dropped
 
-    def record(self, prediction_id: str, version: int, instance: bytes | msgspec.Raw) -> None:
-        """Takes note of one answered instance, as the JSON bytes it arrived in; never waits and never raises."""
-        size = len(instance)
+    def record(self, key: str, version: int, body: bytes) -> None:
+        """Takes note of one answered request, as the JSON bytes it arrived in; never waits and never raises."""
+        size = len(body)
         if self._recorded_bytes - self._flushed_bytes + size > PENDING_BYTES:
             self._dropped += 1
             return
         self._recorded_bytes += size
-        self._pending.append((prediction_id, time.time(), version, instance))
+        self._pending.append((key, time.time(), version, body))
         if not self._is_awake:
             self._is_awake = True
             self._wake.set()
@@ -79,18 +79,18 @@ class PredictionLog:
                 self._thread = threading.Thread(target=self._flush_until_closed, name="prediction-log", daemon=True)
                 self._thread.start()
 
-    def find(self, prediction_ids: Sequence[str], wait_seconds: float = 0.1) -> dict[str, bytes]:
-        """Returns the instances of the ids that are known, waiting up to `wait_seconds` for those just recorded.
+    def find(self, keys: Sequence[str], wait_seconds: float) -> dict[str, bytes]:
+        """Returns the bodies of the requests that are known, waiting up to `wait_seconds` for those just recorded.
 
         Raises:
             FeedbackUnavailable: the file cannot be read.
         """
         deadline = time.monotonic() + wait_seconds
-        found = self._find(prediction_ids)
-        while len(found) < len(set(prediction_ids)) and time.monotonic() < deadline:
+        found = self._find(keys)
+        while len(found) < len(set(keys)) and time.monotonic() < deadline:
             self._hurry.set()
             time.sleep(POLL_SECONDS)
-            found = self._find(prediction_ids)
+            found = self._find(keys)
         return found
 
     def close(self) -> None:
@@ -102,12 +102,12 @@ class PredictionLog:
             self._thread.join()
         self._database.close()
 
-    def _find(self, prediction_ids: Sequence[str]) -> dict[str, bytes]:
+    def _find(self, keys: Sequence[str]) -> dict[str, bytes]:
         oldest = time.time() - self._max_age_seconds
         with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT id, instance FROM predictions WHERE at >= ? AND id IN (SELECT value FROM json_each(?))",
-                (oldest, json.dumps(list(prediction_ids))),
+                (oldest, json.dumps(list(keys))),
             ).fetchall()
         return dict(cast("list[tuple[str, bytes]]", rows))
 

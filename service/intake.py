@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
@@ -12,12 +12,14 @@ from contracts.errors import InvalidEvent, LifelongError
 from contracts.events import FeedbackEvent, decode_event, encode_event, explain
 from contracts.inputs import InstanceDecoder
 from contracts.labels import LabelSpec
+from feedback.join import Join, Recalled, Recollection
 from feedback.log import Appended
 from service.errors import Answer, Rejection, RequestFault, problem
 from service.limits import Receive, Scope, read_body
-from service.predict import request_of
 
 SHOWN_REJECTIONS = 20
+JOIN_SECONDS = 0.1
+"""How long predictions that were just answered may take to be found."""
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
@@ -27,14 +29,6 @@ class Log(Protocol):
 
     def append(self, events: Sequence[tuple[str, bytes]]) -> Appended:
         """Stores a batch in one transaction; raises `FeedbackUnavailable` when nothing of it was stored."""
-        ...
-
-
-class Recollection(Protocol):
-    """Where recent predictions are remembered by the request that they were made for."""
-
-    def find(self, prediction_ids: Sequence[str]) -> dict[str, bytes]:
-        """The bodies of the requests that are known; waits a moment for those just answered."""
         ...
 
 
@@ -53,15 +47,7 @@ class Receipt(msgspec.Struct, frozen=True):
     position: int
 
 
-class RememberedRequest(msgspec.Struct):
-    """A predict request as it was remembered, its instances undecoded."""
-
-    instances: list[msgspec.Raw]
-    task: str | None = None
-
-
 _REQUEST = msgspec.json.Decoder(FeedbackRequest)
-_REMEMBERED = msgspec.json.Decoder(RememberedRequest)
 
 
 class Intake:
@@ -71,7 +57,7 @@ class Intake:
         self._decode_instance = decoder
         self._labels = labels
         self._log = log
-        self._recollection = recollection
+        self._join = Join(recollection, takes_task=labels.scenario == "task")
 
     def accept(self, raws: Sequence[msgspec.Raw]) -> Receipt:
         """Stores the good events of a request, in order, and says why the others were not.
@@ -81,8 +67,8 @@ class Intake:
         """
         rejected: list[Rejection] = []
         decoded = _sift(enumerate(raws), decode_event, rejected)
-        found = self._recall([event for _, event in decoded])
-        events = _sift(decoded, lambda event: self._complete(event, found), rejected)
+        recalled = self._join.recall((event for _, event in decoded), JOIN_SECONDS)
+        events = _sift(decoded, lambda event: self._complete(event, recalled), rejected)
         bodies = [(event.event_id or "", encode_event(event)) for _, event in events]
         appended = self._log.append(bodies) if bodies else Appended(0, [], [], [])
         for place in appended.conflicts:
@@ -91,29 +77,13 @@ class Intake:
         rejected.sort(key=lambda rejection: rejection.index)
         return Receipt(len(appended.accepted), len(appended.duplicates), rejected, appended.position)
 
-    def _recall(self, events: Iterable[FeedbackEvent]) -> dict[str, RememberedRequest]:
-        named = (request_of(event.prediction_id) for event in events if _needs_join(event) and event.prediction_id)
-        keys = sorted({request[0] for request in named if request is not None})
-        bodies = self._recollection.find(keys) if keys else {}
-        return {key: _REMEMBERED.decode(body) for key, body in bodies.items()}
-
-    def _complete(self, event: FeedbackEvent, found: Mapping[str, RememberedRequest]) -> FeedbackEvent:
+    def _complete(self, event: FeedbackEvent, recalled: Recalled) -> FeedbackEvent:
         """The event with an instance and an id of its own, checked against the model's labels and input."""
         if not self._labels.allows(event.label_name):
             raise InvalidEvent("unknown_label", "the label is not one of the configured labels")
-        if _needs_join(event):
-            event = self._join(event, found)
-        if event.instance is not msgspec.UNSET:
-            self._decode_instance(event.instance)
-        return event if event.event_id else msgspec.structs.replace(event, event_id=uuid.uuid4().hex)
-
-    def _join(self, event: FeedbackEvent, found: Mapping[str, RememberedRequest]) -> FeedbackEvent:
-        named = request_of(event.prediction_id or "")
-        request = found.get(named[0]) if named else None
-        if named is None or request is None or named[1] >= len(request.instances):
-            raise InvalidEvent("unknown_prediction", "no prediction of this id is remembered; send the instance itself")
-        task = request.task if event.task is None and self._labels.scenario == "task" else event.task
-        return msgspec.structs.replace(event, instance=request.instances[named[1]], task=task)
+        whole, instance = recalled.complete(event)
+        self._decode_instance(instance)
+        return whole if whole.event_id else msgspec.structs.replace(whole, event_id=uuid.uuid4().hex)
 
 
 class FeedbackRoute:
@@ -150,10 +120,6 @@ class FeedbackRoute:
         if len(request.events) > self._max_events:
             raise RequestFault("too_many_events", f"a request may have at most {self._max_events} events")
         return self._intake.accept(request.events)
-
-
-def _needs_join(event: FeedbackEvent) -> bool:
-    return event.instance is msgspec.UNSET
 
 
 def _sift(

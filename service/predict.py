@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from contracts.errors import InvalidInstance
 from contracts.events import TaskName, explain
 from contracts.inputs import InputSpec, describe
+from feedback.join import prediction_id
 from service.batches import Batches, Predicted
 from service.champion import Champion, Serving
 from service.counts import Counts
@@ -43,9 +44,9 @@ class Predictions(msgspec.Struct, frozen=True):
 
 
 class Recorder(Protocol):
-    """Remembers what was predicted on, so that feedback may name a prediction."""
+    """Remembers the bodies of answered requests by their key, so that feedback may name a prediction."""
 
-    def record(self, prediction_id: str, version: int, instance: bytes) -> None:
+    def record(self, key: str, version: int, body: bytes) -> None:
         """Never waits and never raises."""
         ...
 
@@ -144,19 +145,6 @@ class PredictRoute:
     def _predict_alone(self, body: bytes, serving: Serving) -> tuple[Predicted, str | None, bool]:
         rows, task, is_scored = self._decode(body)
         return Predicted(*serving.predictor.predict(rows, task)), task, is_scored
-
-
-def prediction_id(key: str, index: int) -> str:
-    """Names one answer: its request, under which the instances are remembered, and its place in it."""
-    return f"{key}.{index}"
-
-
-def request_of(identifier: str) -> tuple[str, int] | None:
-    """The request and the place that a prediction id names; None if it cannot be one of ours."""
-    key, dot, index = identifier.rpartition(".")
-    if not dot or not index.isascii() or not index.isdigit() or len(index) > 9:
-        return None
-    return key, int(index)
 
 
 def check_keys(body: bytes) -> None:

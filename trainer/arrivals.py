@@ -8,17 +8,16 @@ import msgspec
 from contracts.errors import InvalidEvent, InvalidInstance
 from contracts.events import FeedbackEvent, decode_event
 from contracts.inputs import InputSpec, InstanceDecoder
+from feedback.join import Join, Recalled, Recollection, Whole
 from feedback.log import Record
 
 Fault = InvalidEvent | InvalidInstance
-Raw = bytes | msgspec.Raw
+JOIN_SECONDS = 0.2
+"""How long a batch waits for predictions that a replica has answered and not yet written: ten times what that takes."""
 
 
-class Predictions(Protocol):
-    """Where the instance of a prediction can still be found."""
-
-    def find(self, prediction_ids: Sequence[str], wait_seconds: float) -> dict[str, bytes]:
-        """JSON of the instances of those predictions that are still known."""
+class Predictions(Recollection, Protocol):
+    """Where recent predictions are remembered."""
 
     def close(self) -> None:
         """Releases the file."""
@@ -41,37 +40,36 @@ class Arrival(NamedTuple):
 class Reception:
     """Reads records; what is wrong with one says nothing about the others."""
 
-    def __init__(self, spec: InputSpec, predictions: Predictions) -> None:
+    def __init__(self, spec: InputSpec, predictions: Predictions, takes_task: bool) -> None:
         self._decode = InstanceDecoder(spec)
         self._predictions = predictions
+        self._join = Join(predictions, takes_task)
 
     def read(self, records: Sequence[Record]) -> list[Arrival]:
-        """Returns one arrival for each record, in order."""
+        """Returns one arrival for each record, in order; events that name a known prediction are completed by it."""
         events = [_event(record) for record in records]
-        instances = self._instances(self._raws(events))
-        return [Arrival(*arrival) for arrival in zip(records, events, instances, strict=True)]
+        recalled = self._join.recall((event for event in events if isinstance(event, FeedbackEvent)), JOIN_SECONDS)
+        wholes = [_whole(event, recalled) for event in events]
+        instances = self._instances([whole.instance if isinstance(whole, Whole) else whole for whole in wholes])
+        named = [
+            whole.event if isinstance(whole, Whole) else event for event, whole in zip(events, wholes, strict=True)
+        ]
+        return [Arrival(*arrival) for arrival in zip(records, named, instances, strict=True)]
 
     def close(self) -> None:
         """Releases the prediction log."""
         self._predictions.close()
 
-    def _raws(self, events: Sequence[FeedbackEvent | Fault]) -> list[Raw | Fault]:
-        """Each event's instance as JSON: its own, or that of the prediction it names."""
-        whole = [event for event in events if isinstance(event, FeedbackEvent)]
-        wanted = [event.prediction_id or "" for event in whole if event.instance is msgspec.UNSET]
-        known = self._predictions.find(wanted, wait_seconds=0.0) if wanted else {}
-        return [_raw(event, known) for event in events]
-
-    def _instances(self, raws: Sequence[Raw | Fault]) -> list[bytes | Fault]:
-        whole = [raw for raw in raws if isinstance(raw, Raw)]
+    def _instances(self, raws: Sequence[msgspec.Raw | Fault]) -> list[bytes | Fault]:
+        whole = [raw for raw in raws if isinstance(raw, msgspec.Raw)]
         try:
             rows = iter(self._decode.batch(whole))
         except InvalidInstance:
             return [self._instance(raw) for raw in raws]
-        return [next(rows).tobytes() if isinstance(raw, Raw) else raw for raw in raws]
+        return [next(rows).tobytes() if isinstance(raw, msgspec.Raw) else raw for raw in raws]
 
-    def _instance(self, raw: Raw | Fault) -> bytes | Fault:
-        if not isinstance(raw, Raw):
+    def _instance(self, raw: msgspec.Raw | Fault) -> bytes | Fault:
+        if not isinstance(raw, msgspec.Raw):
             return raw
         try:
             return self._decode(raw).tobytes()
@@ -88,10 +86,10 @@ def _event(record: Record) -> FeedbackEvent | Fault:
         return fault
 
 
-def _raw(event: FeedbackEvent | Fault, known: dict[str, bytes]) -> Raw | Fault:
+def _whole(event: FeedbackEvent | Fault, recalled: Recalled) -> Whole | Fault:
     if not isinstance(event, FeedbackEvent):
         return event
-    if not isinstance(event.instance, msgspec.UnsetType):
-        return event.instance
-    joined = known.get(event.prediction_id or "")
-    return joined or InvalidEvent("unknown_prediction", "the prediction is not in the log, or no longer")
+    try:
+        return recalled.complete(event)
+    except InvalidEvent as fault:
+        return fault

@@ -37,7 +37,7 @@ class Intake:
         predictions: Predictions,
         probe_fraction: float,
     ) -> None:
-        self._reception = Reception(spec, predictions)
+        self._reception = Reception(spec, predictions, takes_task=labels.scenario == "task")
         self._labels = labels
         self._store = store
         self._probe_fraction = probe_fraction

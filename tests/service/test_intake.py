@@ -119,7 +119,7 @@ class FullDisk:
         """Never stores."""
         raise FeedbackUnavailable("log_unavailable", "feedback.db cannot be used now (FullError)")
 
-    def find(self, _prediction_ids: Sequence[str]) -> dict[str, bytes]:
+    def find(self, *_: object) -> dict[str, bytes]:
         """Never finds."""
         return {}
 

@@ -10,7 +10,10 @@ import pytest
 
 from contracts.inputs import TensorInput
 from contracts.labels import LabelSpec
+from feedback.join import prediction_id
 from feedback.log import Record
+from feedback.predictions import PredictionLog
+from trainer.arrivals import Predictions
 from trainer.intake import Intake, Sorted, split_of
 from trainer.stores import Stores
 from trainer.tasks import TaskBook
@@ -19,11 +22,12 @@ pytestmark = pytest.mark.unit
 
 
 class KnownPredictions:
-    """A prediction log that knows one prediction."""
+    """A prediction log that knows one request, of two instances."""
 
-    def find(self, prediction_ids: Sequence[str], wait_seconds: float) -> dict[str, bytes]:
-        assert wait_seconds == 0.0
-        return {"p1": b"[0.5, 0.25]"} if "p1" in prediction_ids else {}
+    def find(self, keys: Sequence[str], wait_seconds: float) -> dict[str, bytes]:
+        assert 0.0 <= wait_seconds <= 0.5
+        body = b'{"instances": [[9, 9], [0.5, 0.25]], "task": "colours", "scores": true}'
+        return {"known-1": body} if "known-1" in keys else {}
 
     def close(self) -> None:
         """Nothing to release."""
@@ -32,10 +36,9 @@ class KnownPredictions:
 class Desk:
     """An intake over a real store, and records made from events."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, labels: LabelSpec, predictions: Predictions) -> None:
         self.stores = Stores.open(directory, "test")
-        labels = LabelSpec(names=["yes", "no"])
-        self.intake = Intake(TensorInput(shape=(2,)), labels, self.stores.examples, KnownPredictions(), 0.1)
+        self.intake = Intake(TensorInput(shape=(2,)), labels, self.stores.examples, predictions, 0.1)
         self.book = TaskBook()
         self._offset = 0
 
@@ -54,7 +57,7 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+    return Desk(tmp_path, LabelSpec(names=["yes", "no"]), KnownPredictions())
 
 
 def event(event_id: str, **changes: Any) -> dict[str, Any]:
@@ -68,12 +71,33 @@ def test_an_event_becomes_an_example_with_its_instance(desk: Desk) -> None:
 
 
 def test_a_label_for_a_prediction_is_joined_with_what_was_predicted_on(desk: Desk) -> None:
-    (example,) = desk.sort({"event_id": "a", "prediction_id": "p1", "label": "no"}).examples
+    named = {"event_id": "a", "prediction_id": prediction_id("known-1", 1), "label": "no"}
+    (example,) = desk.sort(named).examples
     assert np.frombuffer(example.instance, np.float32).tolist() == [0.5, 0.25]
+    assert example.task == "task-1"
 
 
-def test_feedback_for_a_forgotten_prediction_is_quarantined(desk: Desk) -> None:
-    result = desk.sort({"event_id": "a", "prediction_id": "p2", "label": "no"})
+def test_a_joined_event_takes_the_task_of_its_prediction_in_the_task_scenario(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, LabelSpec(scenario="task"), KnownPredictions())
+    named = {"prediction_id": prediction_id("known-1", 0), "label": "no"}
+    examples = desk.sort(named, named | {"task": "own"}).examples
+    assert [example.task for example in examples] == ["colours", "own"]
+
+
+def test_a_prediction_that_a_replica_is_still_writing_down_is_waited_for(tmp_path: Path) -> None:
+    replica, trainer = (PredictionLog(tmp_path / "predictions.db", 3600.0, 1 << 20) for _ in range(2))
+    desk = Desk(tmp_path, LabelSpec(), trainer)
+    for number in range(3):
+        replica.record(f"r-{number}", 1, b'{"instances": [[1, 2]]}')
+        named = {"event_id": f"e{number}", "prediction_id": prediction_id(f"r-{number}", 0), "label": "no"}
+        assert len(desk.sort(named).examples) == 1
+    replica.close()
+    desk.intake.close()
+
+
+@pytest.mark.parametrize("unknown", ["known-1.2", "known-2.0", "known-1", "known-1.x", "known-1.1234567890"])
+def test_feedback_for_a_forgotten_prediction_is_quarantined(desk: Desk, unknown: str) -> None:
+    result = desk.sort({"event_id": "a", "prediction_id": unknown, "label": "no"})
     assert dict(result.counts) == {"quarantined": 1}
     assert result.set_aside[0].code == "unknown_prediction"
     assert result.dead == []
