@@ -139,18 +139,31 @@ class Course:
 
     def move_to(self, tip: int) -> None:
         """Rebuilds the learner as it was after step `tip`: nearest checkpoint, then the recorded steps again."""
-        pending: list[Step] = []
-        base = ROOT
-        for step in self._record.chain(tip):
-            if self._checkpoints.has(step.number):
-                base = step.number
-                break
-            pending.append(step)
+        base, pending = self._way_to(tip)
         self._reset()
         if base != ROOT:
             self._restore(base)
         for step in reversed(pending):
             self.apply(step)
+
+    def require(self, tip: int) -> None:
+        """Makes sure, before anything depends on it, that the learner can be rebuilt as it was after step `tip`.
+
+        Raises:
+            CorruptState: `bad_checkpoint`.
+        """
+        base, _ = self._way_to(tip)
+        if base != ROOT:
+            self._checkpoints.load(base)
+
+    def _way_to(self, tip: int) -> tuple[int, list[Step]]:
+        """The nearest checkpoint before `tip` and the steps after it, newest first."""
+        pending: list[Step] = []
+        for step in self._record.chain(tip):
+            if self._checkpoints.has(step.number):
+                return step.number, pending
+            pending.append(step)
+        return ROOT, pending
 
     def _restore(self, step: int) -> None:
         tensors, document = self._checkpoints.load(step)

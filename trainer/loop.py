@@ -90,14 +90,20 @@ class Trainer:
 
         Raises:
             UnknownVersion: `unknown_version`, `version_not_kept` or `no_previous_version`.
+            CorruptState: `bad_checkpoint`; as with every refusal, nothing has changed.
         """
-        self._promoter.serve_again(version)
-        self._move_learner_to_champion()
+        target = self._promoter.find(version)
+        step = target.lineage.round
+        self._course.require(step)
+        with self._stores.database.transaction():
+            self._promoter.serve_again(target)
+            self._stores.record.move_tip(step)
+        self._course.move_to(step)
+        self._promoter.crown(target)
         self._on_version()
-        champion = self._stores.history.aliases().champion
-        self._reporter.narrate("rollback", {"version": champion})
+        self._reporter.narrate("rollback", {"version": target.version})
         self._reporter.report(at_once=True)
-        return {"version": champion}
+        return {"version": target.version}
 
     def _learn(self, examples: list[StoredExample], steps: list[Step]) -> None:
         self._promoter.note(examples)

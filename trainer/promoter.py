@@ -57,14 +57,13 @@ class Promoter:
         if not champion:
             self._publish(self._examiner.measure(self._course.network), INITIAL, processed_through, {})
             return
-        self.crown(champion)
-        self._publisher.announce()
+        self.crown(self._publisher.read(champion))
 
-    def crown(self, version: int) -> None:
-        """Compares with this version from now on."""
-        artifact = Artifact.from_files(self._publisher.files(version))
-        self._examiner.enthrone(artifact.model.columns, artifact.weights, None)
-        self.champion_step = self._history.version(version).step
+    def crown(self, version: Artifact) -> None:
+        """Compares with this version from now on, and has the service serve it."""
+        self._examiner.enthrone(version.model.columns, version.weights, None)
+        self.champion_step = version.lineage.round
+        self._publisher.announce()
 
     @property
     def returns_after_refusal(self) -> bool:
@@ -88,21 +87,21 @@ class Promoter:
             self._kept_back, self._examined_step = 0, ROOT
         self._examiner.add(examples)
 
-    def serve_again(self, version: int | None) -> None:
-        """Makes an earlier version the champion once more, by default the one before the present.
+    def find(self, version: int | None) -> Artifact:
+        """A version, whole and checked; by default the one that was served before the present.
 
         Raises:
             UnknownVersion: `unknown_version`, `version_not_kept` or `no_previous_version`.
         """
-        target = version or self._history.aliases().previous
+        target = self._history.aliases().previous if version is None else version
         if target is None:
             raise UnknownVersion("no_previous_version", "no version was served before the present one")
         self._history.version(target)
-        self._publisher.files(target)
-        with self._database.transaction():
-            self._history.serve(target, time.time())
-        self.crown(target)
-        self._publisher.announce()
+        return self._publisher.read(target)
+
+    def serve_again(self, version: Artifact) -> None:
+        """Makes a version the champion; belongs inside `Database.transaction`, and `crown` after it."""
+        self._history.serve(version.version, time.time())
 
     def is_due(self) -> bool:
         """Whether something new was learned and the last look at it was long enough ago."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
+from contracts.errors import InvalidArtifact
 from contracts.status import Matrix, News, TrainerStatus, VersionRecord
 from contracts.versions import (
     FILES,
@@ -123,7 +124,19 @@ class Publisher:
         directory = self._directory / str(version)
         if not directory.is_dir():
             raise UnknownVersion("version_not_kept", "the files of that version are no longer kept")
-        return {name: (directory / name).read_bytes() for name in FILES}
+        return {name: (directory / name).read_bytes() for name in FILES if (directory / name).is_file()}
+
+    def read(self, version: int) -> Artifact:
+        """A version, whole and checked.
+
+        Raises:
+            UnknownVersion: `version_not_kept`, when retention has removed its files or they are damaged.
+        """
+        try:
+            return Artifact.from_files(self.files(version))
+        except InvalidArtifact as fault:
+            detail = f"the files of that version are damaged: {fault.detail}"
+            raise UnknownVersion("version_not_kept", detail) from None
 
     def kept(self) -> list[int]:
         """The versions whose files are here, in order."""

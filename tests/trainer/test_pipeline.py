@@ -9,11 +9,30 @@ import pytest
 
 from contracts.versions import Artifact
 from tests.trainer.pipeline import Bench, digit_events
-from trainer.errors import ForeignState, UnknownTask, UnknownVersion
+from trainer.errors import CorruptState, ForeignState, UnknownTask, UnknownVersion
 from trainer.intake import split_of
 from trainer.promoter import PRACTICE_ROUNDS
 
 pytestmark = pytest.mark.unit
+
+
+class Killed(Exception):
+    """What happens at the moment of a kill in these tests."""
+
+
+def kill(*_: object) -> None:
+    """Ends the trainer's work where it is called."""
+    raise Killed
+
+
+def two_versions(bench: Bench) -> tuple[int, str]:
+    """Learns one task, then another; returns the version after the first and the learner's weights then."""
+    bench.feed(digit_events([0, 1], "first"))
+    bench.drain()
+    version, weights = bench.status.version, bench.fingerprint
+    bench.feed(digit_events([2, 3], "second"))
+    bench.drain()
+    return version, weights
 
 
 @pytest.fixture
@@ -178,6 +197,39 @@ def test_a_rollback_to_what_does_not_exist_is_refused(bench: Bench) -> None:
         bench.trainer.rollback(99)
     with pytest.raises(UnknownVersion, match="before the present"):
         bench.trainer.rollback(None)
+
+
+def test_a_kill_during_a_rollback_leaves_champion_and_learner_together(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, weights = two_versions(bench)
+    monkeypatch.setattr(bench.service, "announce", kill)
+    with pytest.raises(Killed):
+        bench.trainer.rollback(version)
+    bench.reopen()
+    assert Artifact.from_files(bench.service.files).version == version
+    assert bench.fingerprint == weights
+
+
+@pytest.mark.parametrize("damaged", ["versions/{version}/weights.safetensors", "checkpoints/{step:09d}.safetensors"])
+def test_a_rollback_to_what_is_damaged_is_refused_and_changes_nothing(
+    bench: Bench, tmp_path: Path, damaged: str
+) -> None:
+    for task, digits in (("first", [0, 1]), ("second", [2, 3])):
+        bench.feed(digit_events(digits, task))
+        bench.drain()
+        bench.trainer.end()
+        bench.reopen()
+    champion, weights = Artifact.from_files(bench.service.files).version, bench.fingerprint
+    target = bench.service.versions[-2]
+    file = tmp_path / "trainer" / damaged.format(version=target.version, step=target.lineage.round)
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises((UnknownVersion, CorruptState), match="not the file"):
+        bench.trainer.rollback(target.version)
+    assert bench.fingerprint == weights
+    bench.reopen()
+    assert Artifact.from_files(bench.service.files).version == champion
+    assert bench.fingerprint == weights
 
 
 def test_a_service_that_missed_the_champion_is_told_again(bench: Bench) -> None:
