@@ -9,14 +9,17 @@ import msgspec
 from contracts.errors import InvalidEvent
 
 EVENT_TYPE = "lifelong.feedback.v1"
-TASK_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
-IDENTIFIER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
-NAME_PATTERN = r"^[^\x00-\x1f\x7f]{1,200}$"
+# These are read by Python's `re`, where `$` would let a trailing line break pass.
+TASK_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}\Z"
+IDENTIFIER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\Z"
+NAME_PATTERN = r"^[^\x00-\x1f\x7f]{1,200}\Z"
 DEFAULT_TASK = "default"
 
 TaskName = Annotated[str, msgspec.Meta(pattern=TASK_PATTERN)]
 Identifier = Annotated[str, msgspec.Meta(pattern=IDENTIFIER_PATTERN)]
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+
+WholeNumber = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class FeedbackEvent(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True, kw_only=True):
@@ -26,7 +29,7 @@ class FeedbackEvent(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     `instance` stays undecoded here: only the model's input specification can read it.
     """
 
-    label: Name | int
+    label: Name | WholeNumber
     event_id: Identifier | None = None
     prediction_id: Identifier | None = None
     instance: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET

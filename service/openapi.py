@@ -2,7 +2,12 @@
 
 from typing import Any
 
-LABEL = {"oneOf": [{"type": "string", "minLength": 1, "maxLength": 200}, {"type": "integer"}]}
+LABEL = {
+    "oneOf": [
+        {"type": "string", "minLength": 1, "maxLength": 200},
+        {"type": "integer", "format": "int64", "minimum": -(2**63), "maximum": 2**63 - 1},
+    ]
+}
 TASK = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"}
 IDENTIFIER = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"}
 
