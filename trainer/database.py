@@ -32,6 +32,8 @@ CREATE TABLE versions (
 CREATE TABLE serving (
     generation INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL, promoted_at REAL NOT NULL);
 """
+INDICES = "CREATE INDEX IF NOT EXISTS events_by_step ON events (step)"
+"""Added to files that were written before there were any."""
 
 
 class Database:
@@ -57,6 +59,7 @@ class Database:
         if self.get("fingerprint", str) != fingerprint:
             detail = f"{path.parent} was written for another input, label scenario or network; use another --state"
             raise ForeignState("other_configuration", detail)
+        self.execute(INDICES)
 
     def _create(self, fingerprint: str) -> None:
         with self.transaction():

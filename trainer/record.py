@@ -77,9 +77,9 @@ class Record:
 
     def move_tip(self, tip: int) -> None:
         """Continues the record from `tip`; examples trained on other branches count as undone."""
-        effective = {step.number for step in self.chain(tip)}
-        rows = self._database.rows("SELECT DISTINCT step FROM events WHERE step IS NOT NULL")
-        self._database.change(
-            "UPDATE events SET undone=? WHERE step=?", ((row[0] not in effective, row[0]) for row in rows)
-        )
+        before, after = ({step.number for step in self.chain(end)} for end in (self.tip, tip))
+        for undone, steps in ((True, before - after), (False, after - before)):
+            encoded = msgspec.json.encode(sorted(steps)).decode()
+            change = "UPDATE events SET undone=? WHERE step IN (SELECT value FROM json_each(?))"
+            self._database.execute(change, (undone, encoded))
         self._database.put("tip", tip)

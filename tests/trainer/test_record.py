@@ -53,6 +53,15 @@ def test_numbers_are_never_used_twice(stores: Stores) -> None:
     assert record_round(stores, 3) > second
 
 
+def test_moving_the_tip_touches_nothing_but_what_it_undoes(stores: Stores) -> None:
+    *_, last = [record_round(stores, sequence) for sequence in range(1, 101)]
+    before = stores.database.connection.total_changes()
+    stores.record.move_tip(last - 1)
+    assert stores.database.connection.total_changes() - before == 2
+    plan = "EXPLAIN QUERY PLAN UPDATE events SET undone=1 WHERE step IN (1, 2)"
+    assert "USING INDEX events_by_step" in stores.database.rows(plan)[0][-1]
+
+
 def test_moving_forward_again_restores_what_was_undone(stores: Stores) -> None:
     first, second = record_round(stores, 1), record_round(stores, 2)
     stores.record.move_tip(first)
