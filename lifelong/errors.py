@@ -24,11 +24,15 @@ class ServiceUnreachable(LifelongError):
 
 
 class RequestRefused(LifelongError):
-    """The service answered with a problem document, kept in `problem`."""
+    """The service answered with a problem document, kept in `problem`.
 
-    def __init__(self, code: str, detail: str, problem: Mapping[str, Any]) -> None:
+    `is_repeat`: the request had been sent before, and what became of it then is not known.
+    """
+
+    def __init__(self, code: str, detail: str, problem: Mapping[str, Any], is_repeat: bool = False) -> None:
         super().__init__(code, detail)
         self.problem = problem
+        self.is_repeat = is_repeat
 
 
 class StateDirectoryBusy(LifelongError):

@@ -120,6 +120,25 @@ def test_a_rollback_is_never_sent_twice(client: Client, script: Script) -> None:
     assert len(script.requests) == 1
 
 
+CLOSED: dict[str, Any] = {"error": "task_already_closed", "detail": "the task is closed"}
+BUSY = {"error": "trainer_busy", "detail": "the command is carried out when the trainer is done"}
+
+
+def test_a_close_whose_answer_was_lost_is_no_fault(client: Client, script: Script) -> None:
+    script.say(503, BUSY, Retry_After="0")
+    script.say(409, CLOSED)
+    script.say(200, {"tasks": ["one", "two"], "R": [[0.9, None], [0.8, 0.7]]})
+    answer = client.close_task("two")
+    assert answer == {"task": "two", "closed": True, "tasks": ["one", "two"], "row": [0.8, 0.7]}
+
+
+def test_a_task_that_was_closed_before_is_refused(client: Client, script: Script) -> None:
+    script.say(409, CLOSED)
+    with pytest.raises(RequestRefused, match="the task is closed"):
+        client.close_task("two")
+    assert len(script.requests) == 1
+
+
 def test_patience_ends_with_the_services_own_words(address: str, script: Script) -> None:
     script.say(503, {"error": "starting", "detail": "the service starts"}, Retry_After="1")
     with Client(address, "digits", IMPATIENT) as client, pytest.raises(RequestRefused, match="the service starts"):
