@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from contracts.versions import Decision, Lineage, ProbeReport
+from contracts.versions import Lineage, ProbeReport
 
 NAMESPACE = "lifelong"
 
@@ -85,7 +85,6 @@ class TrainerStatus(msgspec.Struct, frozen=True, kw_only=True):
     round: int
     processed_through: int
     served_position: int
-    learning: bool
     labels: list[str]
     tasks: list[TaskStatus]
     matrix: Matrix
@@ -105,11 +104,6 @@ class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
     aliases: list[str]
     lineage: Lineage
     probes: ProbeReport
-
-    @property
-    def decision(self) -> Decision:
-        """The gate's verdict on this version."""
-        return self.probes.decision
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,7 +35,6 @@ class StatusDocument(msgspec.Struct, frozen=True, kw_only=True):
     processed_through: int = 0
     served_through: int = 0
     trainer: str = "silent"
-    learning: bool = False
     labels: list[str] = []
     tasks: list[TaskStatus] = []
     average_accuracy: float | None = None
@@ -58,7 +57,7 @@ def learned(status: TrainerStatus | None) -> dict[str, Any]:
     if status is None:
         return {}
     matrix = status.matrix
-    own = ("processed_through", "learning", "labels", "tasks", "ledger", "gate", "seconds", "device", "lag")
+    own = ("processed_through", "labels", "tasks", "ledger", "gate", "seconds", "device", "lag")
     fields = {name: getattr(status, name) for name in (*own, "registry_lag", "promoted_at")}
     averages = ("average_accuracy", "backward_transfer", "forward_transfer", "forgetting")
     return fields | {name: getattr(matrix, name) for name in averages}

@@ -114,7 +114,6 @@ class Reporter:
             round=self._sources.course.step,
             processed_through=through,
             served_position=through if is_served else champion.lineage.processed_through,
-            learning=True,
             labels=list(dict.fromkeys(column.label for column in self._sources.course.network.columns)),
             tasks=self._tasks(),
             matrix=self.matrix(),

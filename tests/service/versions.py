@@ -75,7 +75,6 @@ def status(**changes: Any) -> TrainerStatus:
         round=3,
         processed_through=10,
         served_position=10,
-        learning=True,
         labels=["cat", "dog"],
         tasks=[TaskStatus(task="default", state="open", trained=9, probes=1, accuracy=0.9, min_accuracy=0.8)],
         matrix=Matrix(tasks=["default"], accuracy=[[0.9]], average_accuracy=0.9, forgetting=[0.0]),
