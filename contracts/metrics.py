@@ -39,6 +39,11 @@ CATALOGUE = (
     Metric("lifelong_replicas", "gauge", "Replicas by whether they serve the champion.", STATE),
     Metric("lifelong_predictions_total", "counter", "Instances answered, by version.", ("model", "version")),
     Metric("lifelong_requests_total", "counter", "Requests by route and outcome.", ("model", "route", "outcome")),
+    Metric(
+        "lifelong_requests_dropped_total",
+        "counter",
+        "Answered requests that feedback cannot name.",
+    ),
     Metric("lifelong_request_seconds", "histogram", "Duration of predict and feedback requests.", ("model", "route")),
 )
 PAGE_HEAD = (

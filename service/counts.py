@@ -2,6 +2,7 @@
 
 import bisect
 from collections import defaultdict
+from collections.abc import Callable
 
 import msgspec
 
@@ -24,14 +25,20 @@ class Increments(msgspec.Struct):
     """What happened at one replica since the last time it told the hub."""
 
     predictions: dict[int, int] = {}
+    dropped: int = 0
     requests: dict[tuple[str, str], int] = {}
     durations: dict[str, Durations] = {}
 
 
 class Counts:
-    """A replica's counters of one model. It belongs to the thread of the replica's event loop."""
+    """A replica's counters of one model. It belongs to the thread of the replica's event loop.
 
-    def __init__(self) -> None:
+    `dropped` says how many answered requests could not be remembered since the replica began.
+    """
+
+    def __init__(self, dropped: Callable[[], int] = int) -> None:
+        self._dropped = dropped
+        self._dropped_taken = 0
         self._reset()
 
     def predicted(self, version: int, n_instances: int) -> None:
@@ -47,14 +54,17 @@ class Counts:
 
     def take(self) -> Increments | None:
         """What was counted since the last call; None when nothing was."""
-        if not self._requests:
+        dropped = self._dropped() - self._dropped_taken
+        if not self._requests and not dropped:
             return None
-        increments = Increments(dict(self._predictions), dict(self._requests), dict(self._durations))
+        increments = Increments(dict(self._predictions), dropped, dict(self._requests), dict(self._durations))
+        self._dropped_taken += dropped
         self._reset()
         return increments
 
     def give_back(self, increments: Increments) -> None:
         """Counts again what `take` returned, because the hub did not get it."""
+        self._dropped_taken -= increments.dropped
         for version, n_instances in increments.predictions.items():
             self._predictions[version] += n_instances
         for key, n_requests in increments.requests.items():

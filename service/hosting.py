@@ -32,10 +32,10 @@ class Host:
         self.name = model.name
         self.hub, self.trainer = parts.hub, parts.trainer
         self._settings = settings
-        self._counts = Counts()
         self._log = SqliteLog(model.feedback_path)
         kept = model.predictions
         self._predictions = PredictionLog(model.predictions_path, kept.max_age_seconds, kept.max_bytes)
+        self._counts = Counts(lambda: self._predictions.dropped)
         self.champion = Champion(self.hub, secrets.token_hex(6), self._counts, loader or partial(load, model.network))
         intake = Intake(InstanceDecoder(model.input), model.labels, self._log, self._predictions)
         self._feedback = FeedbackRoute(intake, settings.max_body_bytes, settings.max_events)

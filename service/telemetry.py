@@ -19,11 +19,13 @@ class Totals:
 
     def __init__(self) -> None:
         self.predictions: dict[int, int] = {}
+        self.dropped = 0
         self.requests: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.durations: defaultdict[str, Durations] = defaultdict(Durations)
 
     def add(self, increments: Increments) -> None:
         """Adds a replica's increments; only the newest 64 versions keep a series of their own."""
+        self.dropped += increments.dropped
         for version, n_instances in increments.predictions.items():
             self.predictions[version] = self.predictions.get(version, 0) + n_instances
         while len(self.predictions) > MAX_TASK_SERIES:
@@ -59,6 +61,7 @@ def families(model: str, totals: Totals, status: TrainerStatus | None, replicas:
     """The present value of every series of the catalogue that has one."""
     samples: dict[str, Samples] = {
         "lifelong_predictions_total": [((str(version),), n) for version, n in totals.predictions.items()],
+        "lifelong_requests_dropped_total": [((), totals.dropped)],
         "lifelong_requests_total": [(key, n) for key, n in totals.requests.items()],
         "lifelong_replicas": [((state,), n) for state, n in replicas.items()],
     }

@@ -63,6 +63,27 @@ def test_counts_are_taken_once_and_may_be_given_back() -> None:
     assert sum(again.durations["predict"].buckets) == 3
 
 
+def test_requests_that_were_not_remembered_are_counted_once() -> None:
+    dropped = [3, 3, 5, 5]
+    counts = Counts(lambda: dropped.pop(0))
+    totals = Totals()
+    taken = counts.take()
+    assert taken is not None
+    totals.add(taken)
+    assert counts.take() is None
+    lost = counts.take()
+    assert lost is not None
+    counts.give_back(lost)
+    again = counts.take()
+    assert again is not None
+    totals.add(again)
+    assert values(Exposition([families("pets", totals, None, REPLICAS)]).text()) == {
+        "lifelong_requests_dropped_total pets": 5,
+        "lifelong_replicas pets serving": 1,
+        "lifelong_replicas pets behind": 0,
+    }
+
+
 def test_learning_gauges_come_from_the_trainer() -> None:
     read = values(Exposition([families("pets", Totals(), status(), REPLICAS)]).text())
     assert read["lifelong_task_accuracy_ratio pets default"] == 0.9
