@@ -53,9 +53,8 @@ class Reporter:
             self.narrate("task", {"task": step.task, "state": "closed", "reason": step.reason})
         elif result is not None:
             self._durations = replace(self._durations, train_step=result.step_seconds, round=seconds)
-            self.narrate(
-                "round", {"round": step.number, "steps": result.steps, "loss": result.loss, "seconds": seconds}
-            )
+            facts = {"steps": result.steps, "skipped": result.skipped, "loss": result.loss, "seconds": seconds}
+            self.narrate("round", {"round": step.number} | facts)
         self._is_stale = True
 
     def note_outcome(self, outcome: Outcome, seconds: float) -> None:
