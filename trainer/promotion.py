@@ -1,4 +1,4 @@
-"""The gate: a pure function of paired probe answers and a policy (DESIGN §3, invariant 6; formulae in docs/gate.md).
+"""The gate: a pure function of paired probe answers and a policy (formulae in docs/gate.md).
 
 It forbids forgetting without forbidding learning: without a measured gain nothing may be lost; with one, the loss is
 weighed against it and bounded per version and in all.

@@ -1,4 +1,4 @@
-"""Which tasks exist and when one ends: by an explicit call, by other tasks taking over, or by silence (DESIGN §4)."""
+"""Which tasks exist and when one ends: by an explicit call, by other tasks taking over, or by silence."""
 
 from collections.abc import Iterator
 from typing import Literal
