@@ -59,7 +59,10 @@ class Strategy(Protocol):
         ...
 
     def predictor(self, network: "Network") -> Predict:
-        """What answers with this strategy: the network itself unless the method says otherwise."""
+        """What answers with this strategy: the network itself unless the method says otherwise.
+
+        Not asked yet: the gate and the replicas put the network's own scores to use.
+        """
         ...
 
     def curvature(self) -> float:
