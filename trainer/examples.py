@@ -102,6 +102,10 @@ class ExampleStore:
         where = "sequence >= ? AND split='train' AND undone=0"
         return {row[0] for row in self._database.rows(f"SELECT DISTINCT task FROM events WHERE {where}", (first,))}
 
+    def trained_by_task(self) -> dict[str, int]:
+        """How many effective training examples each task has."""
+        return dict(self._database.rows("SELECT task, count(*) FROM events WHERE step > 0 AND undone=0 GROUP BY task"))
+
     def oldest_since(self, first: int) -> float | None:
         """When the oldest effective training example from sequence `first` on was accepted; None if there is none."""
         where = "sequence >= ? AND split='train' AND undone=0"

@@ -80,8 +80,9 @@ class Trainer:
         self._learn([], self._ingest.close_task(task))
         self._promote()
         self._reporter.report(at_once=True)
-        matrix = self._reporter.matrix()
-        return {"task": task, "closed": True, "tasks": matrix.tasks, "row": matrix.accuracy[-1] if matrix.tasks else []}
+        matrix, is_closed = self._reporter.matrix(), self._ingest.book.is_closed(task)
+        row = matrix.accuracy[-1] if is_closed and matrix.tasks else []
+        return {"task": task, "closed": is_closed, "tasks": matrix.tasks, "row": row}
 
     def rollback(self, version: int | None) -> dict[str, Any]:
         """Serves an earlier version again and moves the whole learner back to it; by default the previous champion.
@@ -97,7 +98,7 @@ class Trainer:
         self._course.require(step)
         with self._stores.database.transaction():
             self._promoter.serve_again(target)
-            self._stores.record.move_tip(step)
+            self._return_to(step)
         self._course.move_to(step)
         self._promoter.crown(target)
         self._on_version()
@@ -121,9 +122,13 @@ class Trainer:
         if outcome.version is not None:
             self._on_version()
         if outcome.decision.verdict == "refuse" and self._promoter.returns_after_refusal:
-            self._move_learner_to_champion()
+            with self._stores.database.transaction():
+                self._return_to(self._promoter.champion_step)
+            self._course.move_to(self._promoter.champion_step)
 
-    def _move_learner_to_champion(self) -> None:
-        with self._stores.database.transaction():
-            self._stores.record.move_tip(self._promoter.champion_step)
-        self._course.move_to(self._promoter.champion_step)
+    def _return_to(self, step: int) -> None:
+        """Continues the record from an earlier step, with the tasks that had ended there; inside a transaction."""
+        stores, book = self._stores, self._ingest.book
+        stores.record.move_tip(step)
+        book.follow(stores.record.closed_tasks(step), stores.examples.trained_by_task())
+        stores.database.put("tasks", book)

@@ -31,7 +31,8 @@ class MatrixBook:
             self._history.note_baseline(step.task, baseline)
 
     def note_worst(self, closed: set[str], accuracy: dict[str, float]) -> None:
-        """Lowers the worst accuracy since its end of every closed task."""
+        """Lowers the worst accuracy since its end of every closed task; a task that is open again has none."""
+        self.worst = {task: worst for task, worst in self.worst.items() if task in closed}
         for task in closed & accuracy.keys():
             self.worst[task] = min(accuracy[task], self.worst.get(task, 1.0))
         self._database.put("worst", self.worst)

@@ -75,6 +75,10 @@ class Record:
             yield step
             number = step.parent
 
+    def closed_tasks(self, tip: int) -> list[str]:
+        """The tasks that were closed on the way to `tip`, in that order."""
+        return [step.task for step in self.chain(tip) if isinstance(step, Closing)][::-1]
+
     def move_tip(self, tip: int) -> None:
         """Continues the record from `tip`; examples trained on other branches count as undone."""
         before, after = ({step.number for step in self.chain(end)} for end in (self.tip, tip))

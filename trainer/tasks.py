@@ -1,6 +1,6 @@
 """Which tasks exist and when one ends: by an explicit call, by other tasks taking over, or by silence."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -35,6 +35,11 @@ class TaskBook(msgspec.Struct, kw_only=True):
     def find(self, name: str) -> Task | None:
         """The task of that name, if any event has named it."""
         return next((task for task in self.tasks if task.name == name), None)
+
+    def is_closed(self, name: str) -> bool:
+        """Whether the task of that name has ended."""
+        task = self.find(name)
+        return task is not None and task.closed
 
     def note(self, name: str, is_probe: bool, at: float) -> Task:
         """Counts one event of a task and returns the task."""
@@ -76,3 +81,14 @@ class TaskBook(msgspec.Struct, kw_only=True):
         task.closed = True
         if name == self.name_for(None):
             self.unnamed_ended += 1
+
+    def follow(self, closed: Sequence[str], trained: Mapping[str, int]) -> None:
+        """Goes to where exactly the tasks `closed` have ended, in that order, and `trained` rows of each are learned.
+
+        A task of which nothing is learned there can only be closed again when something is.
+        """
+        self.unnamed_ended = 0
+        for name in closed:
+            self.unnamed_ended += name == self.name_for(None)
+        for task in self.tasks:
+            task.closed, task.trained = task.name in closed, trained.get(task.name, 0)

@@ -11,6 +11,7 @@ from contracts.versions import Artifact
 from tests.trainer.pipeline import Bench, digit_events
 from trainer.errors import CorruptState, ForeignState, UnknownTask, UnknownVersion
 from trainer.intake import split_of
+from trainer.policies import PromotionSettings
 from trainer.promoter import PRACTICE_ROUNDS
 
 pytestmark = pytest.mark.unit
@@ -197,6 +198,38 @@ def test_a_rollback_to_what_does_not_exist_is_refused(bench: Bench) -> None:
         bench.trainer.rollback(99)
     with pytest.raises(UnknownVersion, match="before the present"):
         bench.trainer.rollback(None)
+
+
+def test_a_rollback_reopens_the_tasks_that_ended_after_its_target(bench: Bench) -> None:
+    bench.feed(digit_events([0, 1], None))
+    bench.drain()
+    version = bench.status.version
+    bench.trainer.close_task("task-1")
+    bench.feed(digit_events([2, 3], None))
+    bench.trainer.close_task("task-2")
+    bench.trainer.rollback(version)
+    for _ in range(2):
+        assert [(task.task, task.state, task.trained > 0) for task in bench.status.tasks] == [
+            ("task-1", "open", True),
+            ("task-2", "open", False),
+        ]
+        bench.reopen()
+        bench.trainer.advance(0.0)
+    with pytest.raises(UnknownTask, match="no training event"):
+        bench.trainer.close_task("task-2")
+    assert bench.trainer.close_task("task-1")["tasks"] == ["task-1"]
+
+
+def test_a_task_whose_closing_the_gate_undoes_is_not_called_closed(tmp_path: Path) -> None:
+    promotion = PromotionSettings(min_interval_seconds=0, refused="restore")
+    bench = Bench(tmp_path, strategies=[], promotion=promotion)
+    bench.feed(digit_events([0, 1, 2, 3], "low", limit=170))
+    bench.drain()
+    bench.feed(digit_events([6, 7, 8, 9], "high", limit=170))
+    answer = bench.trainer.close_task("high")
+    assert bench.status.gate["refuse"] == 1
+    assert answer == {"task": "high", "closed": False, "tasks": [], "row": []}
+    assert [task.state for task in bench.status.tasks] == ["open", "open"]
 
 
 def test_a_kill_during_a_rollback_leaves_champion_and_learner_together(

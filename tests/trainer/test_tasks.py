@@ -46,6 +46,17 @@ def test_a_task_of_probes_alone_has_nothing_to_consolidate() -> None:
         book.close("a")
 
 
+def test_going_back_reopens_what_had_not_ended_then() -> None:
+    book = TaskBook()
+    for _ in range(3):
+        name = book.name_for(None)
+        book.note(name, is_probe=False, at=0.0)
+        book.close(name)
+    book.follow(["task-1"], {"task-1": 1, "task-2": 1})
+    assert [(task.closed, task.trained) for task in book.tasks] == [(True, 1), (False, 1), (False, 0)]
+    assert book.name_for(None) == "task-2"
+
+
 def test_unnamed_events_move_on_when_their_task_ends() -> None:
     book = TaskBook()
     first = book.name_for(None)
