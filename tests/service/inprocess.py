@@ -175,9 +175,17 @@ class InProcessService:
 
 
 async def call(
-    app: Any, method: str, path: str, chunks: Sequence[bytes], headers: Sequence[tuple[bytes, bytes]] = ()
+    app: Any,
+    method: str,
+    path: str,
+    chunks: Sequence[bytes],
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    answering: asyncio.Event | None = None,
 ) -> Reply:
-    """Calls an ASGI application as a server would, once; without any chunk the client leaves before its body."""
+    """Calls an ASGI application as a server would, once; without any chunk the client leaves before its body.
+
+    `answering` is set when the first part of the answer's body has come.
+    """
     scope = _scope(method, path, headers)
     pending: list[Message] = [
         {"type": "http.request", "body": chunk, "more_body": index < len(chunks) - 1}
@@ -192,6 +200,8 @@ async def call(
 
     async def send(message: Message) -> None:
         sent.append(message)
+        if answering is not None and message["type"] == "http.response.body":
+            answering.set()
 
     await app(scope, receive, send)
     return _reply(sent)

@@ -112,12 +112,15 @@ def test_news_are_streamed_as_they_happen_and_after_the_last_one_seen(
     service: InProcessService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.stream.STREAM_SECONDS", 0.3)
+    monkeypatch.setattr("service.hub.POLL_SECONDS", 0.05)
     first, last = service.run(service.hub.news(0))
     promotion = msgspec.json.encode(News(event="promotion", time=1.0, data={"version": 2}))
 
     async def watch(headers: list[tuple[bytes, bytes]]) -> Any:
-        watching = asyncio.create_task(call(service.app, "GET", "/v1/models/pets/stream", [b"", b""], headers))
-        await asyncio.sleep(0.05)
+        begun = asyncio.Event()
+        stream = call(service.app, "GET", "/v1/models/pets/stream", [b"", b""], headers, begun)
+        watching = asyncio.create_task(stream)
+        await begun.wait()
         await service.hub.narrate([promotion])
         return await watching
 
@@ -132,6 +135,7 @@ def test_news_are_streamed_as_they_happen_and_after_the_last_one_seen(
 
 def test_streams_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.stream.STREAM_SECONDS", 0.2)
+    monkeypatch.setattr("service.hub.POLL_SECONDS", 0.05)
 
     async def open_two(app: Any) -> list[int]:
         streams = (call(app, "GET", "/v1/models/pets/stream", [b""]) for _ in range(2))
