@@ -102,6 +102,11 @@ class ExampleStore:
         where = "sequence >= ? AND split='train' AND undone=0"
         return {row[0] for row in self._database.rows(f"SELECT DISTINCT task FROM events WHERE {where}", (first,))}
 
+    def has_training_after(self, sequence: int) -> bool:
+        """Whether any training example, effective or undone, came after that sequence number."""
+        query = "SELECT EXISTS (SELECT 1 FROM events WHERE sequence > ? AND split='train')"
+        return bool(self._database.value(query, (sequence,)))
+
     def trained_by_task(self) -> dict[str, int]:
         """How many effective training examples each task has."""
         return dict(self._database.rows("SELECT task, count(*) FROM events WHERE step > 0 AND undone=0 GROUP BY task"))

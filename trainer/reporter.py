@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from contracts.status import Durations, Matrix, News, TaskStatus, TrainerStatus
 from trainer.course import Course
 from trainer.examiner import Examiner
+from trainer.history import Aliases
 from trainer.ingest import Ingest
 from trainer.learner import TrainingResult
 from trainer.matrix import MatrixBook
@@ -45,6 +46,7 @@ class Reporter:
         self._news: list[News] = []
         self._gate: dict[str, int] = sources.stores.database.get("gate", dict[str, int], {})
         self._durations = Durations()
+        self._served = (0, 0)
 
     def note_step(self, step: Step, result: TrainingResult | None, seconds: float) -> None:
         """Takes note of an applied step."""
@@ -102,17 +104,14 @@ class Reporter:
         """The trainer's status at this moment."""
         stores, ingest = self._sources.stores, self._sources.ingest
         aliases = stores.history.aliases()
-        champion = stores.history.version(aliases.champion)
-        through = ingest.progress.through
-        is_served = self._sources.course.step == self._sources.promoter.champion_step
         ledger = ingest.ledger()
         return TrainerStatus(
             model=self._model,
             version=aliases.champion,
             generation=aliases.generation,
             round=self._sources.course.step,
-            processed_through=through,
-            served_position=through if is_served else champion.lineage.processed_through,
+            processed_through=ingest.progress.through,
+            served_position=self._served_position(aliases),
             labels=list(dict.fromkeys(column.label for column in self._sources.course.network.columns)),
             tasks=self._tasks(),
             matrix=self.matrix(),
@@ -124,6 +123,21 @@ class Reporter:
             promoted_at=stores.history.promoted_at(),
             lag=ledger.pending,
         )
+
+    def _served_position(self, aliases: Aliases) -> int:
+        """How far the champion has learned: what its lineage says, and what came after it without training rows.
+
+        A training row that was undone, or that the gate keeps back, holds it where it is.
+        """
+        stores = self._sources.stores
+        lineage = stores.history.version(aliases.champion).lineage
+        generation, position = self._served
+        if generation != aliases.generation:
+            position = lineage.processed_through
+        if not stores.examples.has_training_after(lineage.events.last_sequence):
+            position = self._sources.ingest.progress.through
+        self._served = (aliases.generation, position)
+        return position
 
     def _tasks(self) -> list[TaskStatus]:
         accuracy = self._sources.examiner.champion_accuracy()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import apsw
 import msgspec
@@ -93,7 +94,7 @@ def test_two_tasks_end_with_a_matrix_and_little_forgetting(bench: Bench) -> None
 
 
 def test_a_task_that_ends_before_any_probe_row_keeps_its_place_in_the_matrix(bench: Bench) -> None:
-    bench.feed([event for event in digit_events([0, 1], "unmeasured") if split_of(event["event_id"], 0.1) == "train"])
+    bench.feed(split(digit_events([0, 1], "unmeasured"), "train"))
     bench.trainer.close_task("unmeasured")
     bench.feed(digit_events([2, 3], "measured"))
     bench.trainer.close_task("measured")
@@ -230,6 +231,48 @@ def test_a_task_whose_closing_the_gate_undoes_is_not_called_closed(tmp_path: Pat
     assert bench.status.gate["refuse"] == 1
     assert answer == {"task": "high", "closed": False, "tasks": [], "row": []}
     assert [task.state for task in bench.status.tasks] == ["open", "open"]
+
+
+def split(events: list[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
+    """Those of the events that are training rows, or probe rows."""
+    return [event for event in events if split_of(event["event_id"], 0.1) == wanted]
+
+
+def test_what_a_rollback_undid_does_not_count_as_served(bench: Bench) -> None:
+    version, _ = two_versions(bench)
+    learned = len(digit_events([0, 1], "first"))
+    bench.trainer.rollback(version)
+    assert bench.status.served_position == learned < bench.status.processed_through
+    bench.reopen()
+    bench.trainer.advance(0.0)
+    assert bench.status.served_position == learned
+    bench.feed(digit_events([4, 5], "third"))
+    bench.drain()
+    assert bench.status.served_position == bench.status.processed_through
+
+
+def test_what_a_refusal_undid_does_not_count_as_served(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, strategies=[], promotion=PromotionSettings(min_interval_seconds=0, refused="restore"))
+    bench.feed(digit_events([0, 1, 2, 3], "low", limit=170))
+    bench.drain()
+    served = bench.status.served_position
+    bench.feed(digit_events([6, 7, 8, 9], "high", limit=170))
+    while bench.trainer.advance(0.0) and "refuse" not in bench.status.gate:
+        served = bench.status.served_position
+    assert bench.status.gate["refuse"] == 1
+    assert bench.status.served_position == served < bench.status.processed_through
+
+
+def test_positions_that_bring_nothing_to_learn_are_served_at_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, promotion=PromotionSettings(min_interval_seconds=0, mode="apprentice"))
+    events = digit_events([0, 1], "first")
+    probes, training = split(events, "probe"), split(events, "train")
+    bench.feed(probes)
+    bench.drain()
+    assert bench.status.served_position == len(probes)
+    bench.feed(training)
+    bench.drain()
+    assert (bench.status.served_position, bench.status.processed_through) == (len(probes), len(events))
 
 
 def test_a_kill_during_a_rollback_leaves_champion_and_learner_together(
