@@ -23,3 +23,16 @@ class FeedbackGap(LifelongError):
         self.partition = partition
         self.first = first
         self.last = last
+
+
+def check_kept(log: str, partition: int, wanted: int, oldest: int, end: int) -> None:
+    """Returns if a cursor can be read from: it is among the kept offsets, from `oldest` on, or at their `end`.
+
+    Raises:
+        FeedbackReplaced: it is beyond the end.
+        FeedbackGap: it is before the oldest.
+    """
+    if wanted > end:
+        raise FeedbackReplaced("log_replaced", f"{log}, partition {partition}: ends at {end}, before cursor {wanted}")
+    if wanted < oldest:
+        raise FeedbackGap(log, partition, wanted, oldest - 1)

@@ -23,8 +23,9 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
+from feedback.blanks import START, Blanks
 from feedback.dead_letters import DeadLetters
-from feedback.errors import FeedbackGap, FeedbackReplaced, FeedbackUnavailable
+from feedback.errors import FeedbackReplaced, FeedbackUnavailable, check_kept
 from feedback.log import Cursor, Record
 from feedback.messages import to_record
 from feedback.settings import KafkaSettings
@@ -45,8 +46,6 @@ PERMANENT = (AuthorizationError, SaslAuthenticationFailedError, UnsupportedCodec
 UNREADABLE = (CorruptRecordError, UnicodeDecodeError)
 """A wrong checksum, or a header name that is not UTF-8, which brokers accept and kafka-python cannot read."""
 LOGGER = logging.getLogger(__name__)
-START = -1
-"""Stands for a partition that the cursor does not name."""
 _Polled = Mapping[TopicPartition, Sequence[Any]]
 
 
@@ -69,6 +68,7 @@ class KafkaReader:
         self._attended: list[TopicPartition] = []
         self._next: Cursor = {}
         self._end: Cursor = {}
+        self._blanks = Blanks()
         self._checked_at = self._retry_at = 0.0
         self._turn = 0
         self._closed = threading.Event()
@@ -95,6 +95,10 @@ class KafkaReader:
             self._disconnect(error)
         self._closed.wait(max(0.0, deadline - time.monotonic()))
         return []
+
+    def skip_blanks(self, cursor: Cursor) -> Cursor:
+        """Returns the cursor moved past offsets without a record; see `FeedbackReader.skip_blanks`."""
+        return self._blanks.skip(cursor)
 
     def end(self) -> Cursor:
         """The offset that the next record of each partition will get, transactions still open not counted."""
@@ -187,6 +191,7 @@ class KafkaReader:
             if self._consumer is not None:
                 self._consumer.close(autocommit=False, timeout_ms=QUERY_MILLISECONDS)
         self._consumer = self._topics = None
+        self._blanks.forget()
         self._attended, self._next = [], {}
         self._retry_at = time.monotonic() + RETRY_SECONDS
 
@@ -218,8 +223,13 @@ class KafkaReader:
         except OffsetOutOfRangeError:
             self._explain_loss(cursor)
             return []
-        if not polled or not self._is_confirmed(TRUST_SECONDS):
+        behind = [place for place in places if max(0, self._next[place.partition]) < self._end.get(place.partition, 0)]
+        silent = [place for place in behind if place not in polled]
+        if not (polled or silent) or not self._is_confirmed(TRUST_SECONDS):
             return []
+        for place in silent:
+            position = self._consumer.position(place, timeout_ms=QUERY_MILLISECONDS)
+            self._blanks.note(place.partition, self._next[place.partition], position)
         return self._deliver(polled)
 
     def _is_confirmed(self, age_seconds: float) -> bool:
@@ -278,12 +288,8 @@ class KafkaReader:
         oldest = self._oldest(places)
         ends = self._consumer.end_offsets(places, timeout_ms=QUERY_MILLISECONDS)
         for place in places:
-            wanted = cursor.get(place.partition, START)
-            if wanted > ends[place]:
-                detail = f"topic {self._name} ends at {ends[place]}, before the cursor {wanted}"
-                raise FeedbackReplaced("log_replaced", detail)
-            if START < wanted < oldest[place]:
-                raise FeedbackGap(self._name, place.partition, wanted, oldest[place] - 1)
+            if (wanted := cursor.get(place.partition, START)) != START:
+                check_kept(self._name, place.partition, wanted, oldest[place], ends[place])
 
     def _deliver(self, polled: _Polled) -> list[Record]:
         records: list[Record] = []

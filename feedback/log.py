@@ -73,6 +73,13 @@ class FeedbackReader(Protocol):
         """
         ...
 
+    def skip_blanks(self, cursor: Cursor) -> Cursor:
+        """Returns the cursor moved past offsets without a record, as far as the last `read` came upon them.
+
+        In Kafka these are transaction markers and aborted or expired records; unless skipped, `end` is never reached.
+        """
+        ...
+
     def end(self) -> Cursor:
         """The offset that the next record of each partition will get; while unreachable, the last one known."""
         ...

@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 import apsw
 
 from feedback.database import Database
-from feedback.errors import FeedbackGap, FeedbackReplaced
+from feedback.errors import check_kept
 from feedback.log import Appended, Cursor, Record
 
 PARTITION = 0
@@ -91,6 +91,10 @@ class SqliteLog:
             self._closed.wait(POLL_SECONDS)
         return []
 
+    def skip_blanks(self, cursor: Cursor) -> Cursor:
+        """The cursor itself: every position holds an event."""
+        return cursor
+
     def end(self) -> Cursor:
         """The position that the next accepted event will get."""
         return {PARTITION: self._counter("last") + 1}
@@ -151,11 +155,7 @@ class SqliteLog:
             last, kept = connection.execute(
                 "SELECT value, (SELECT min(position) FROM bodies) FROM counters WHERE name = 'last'"
             ).get
-        if first > last + 1:
-            raise FeedbackReplaced("log_replaced", f"{self._name} ends at {last}, before the cursor {first}")
-        oldest = last + 1 if kept is None else kept
-        if first < oldest:
-            raise FeedbackGap(self._name, PARTITION, first, oldest - 1)
+        check_kept(self._name, PARTITION, first, last + 1 if kept is None else kept, last + 1)
 
 
 class _Batch:

@@ -50,8 +50,9 @@ class Ingest:
         for record, letter in result.dead:
             self._reader.dead_letter(record, letter.code, letter.detail)
         cursor = self._cursor | {record.partition: record.offset + 1 for record in records}
+        cursor = self._reader.skip_blanks(cursor)
         steps = self._plan(result, is_flooded=len(records) == ROUND_EVENTS)
-        if records or steps:
+        if records or steps or cursor != self._cursor:
             self._commit(records, result, steps, cursor)
         return result.examples, steps
 
@@ -82,15 +83,18 @@ class Ingest:
             self._stores.database.put("tasks", self.book)
         return steps
 
-    def lag(self) -> int:
-        """Events in the log that have not been read yet."""
+    def end(self) -> Cursor:
+        """Where the log ends at this moment."""
+        return self._reader.end()
+
+    def left(self, end: Cursor) -> int:
+        """Events before that end which have not been read yet."""
         first = self._reader.first_offset
-        end = self._reader.end()
         return sum(max(0, offset - self._cursor.get(partition, first)) for partition, offset in end.items())
 
     def ledger(self) -> Ledger:
         """Where every event is."""
-        return self._stores.examples.ledger(self.lag(), self._reader.duplicates_refused())
+        return self._stores.examples.ledger(self.left(self.end()), self._reader.duplicates_refused())
 
     def acknowledge(self) -> None:
         """Tells the log how far it has been accounted for."""

@@ -13,6 +13,10 @@ from trainer.record import Step
 from trainer.reporter import Reporter
 from trainer.stores import Stores
 
+CATCH_UP_SECONDS = 5.0
+"""How long events may not come before a task is closed without them: longer than Kafka's reader waits to reconnect."""
+CATCH_UP_WAIT_SECONDS = 0.02
+
 
 class Trainer:
     """One model's trainer: a single thread calls it, and a kill at any moment loses and repeats nothing."""
@@ -70,13 +74,14 @@ class Trainer:
         return bool(examples or steps or is_due)
 
     def close_task(self, task: str) -> dict[str, Any]:
-        """Consolidates a task now, after everything accepted so far; returns its row of the accuracy matrix.
+        """Consolidates a task now, after all that the log holds; returns its row of the accuracy matrix.
+
+        What the log does not hand out, as while Kafka is away, is waited for up to 5 seconds and then left for later.
 
         Raises:
             UnknownTask: `unknown_task` or `task_already_closed`.
         """
-        while self._ingest.lag():
-            self._learn(*self._ingest.take(0.0))
+        self._catch_up()
         self._learn([], self._ingest.close_task(task))
         self._promote()
         self._reporter.report(at_once=True)
@@ -105,6 +110,16 @@ class Trainer:
         self._reporter.narrate("rollback", {"version": target.version})
         self._reporter.report(at_once=True)
         return {"version": target.version}
+
+    def _catch_up(self) -> None:
+        """Learns what the log holds now, and not what comes meanwhile: a stream may come faster than it is learned."""
+        end, came_at = self._ingest.end(), time.monotonic()
+        left = self._ingest.left(end)
+        while left and time.monotonic() - came_at < CATCH_UP_SECONDS:
+            self._learn(*self._ingest.take(CATCH_UP_WAIT_SECONDS))
+            before, left = left, self._ingest.left(end)
+            if left < before:
+                came_at = time.monotonic()
 
     def _learn(self, examples: list[StoredExample], steps: list[Step]) -> None:
         self._promoter.note(examples)

@@ -21,6 +21,9 @@ class Log(Protocol):
 
     def write(self, bodies: list[bytes]) -> None: ...
 
+    def write_blanks(self) -> None:
+        """Uses up offsets without a record, where the log has such a thing."""
+
     def drop(self, count: int) -> None:
         """Removes the oldest `count` records for good."""
 
@@ -102,6 +105,22 @@ def check_end(log: Log) -> None:
     records = read_all(reader, {}, 3)
     assert reader.end() == {0: records[-1].offset + 1}
     assert reader.read(reader.end(), 10, 0.1) == []
+
+
+def check_blanks_alone_are_skipped(log: Log) -> None:
+    reader, written = log.open(), bodies(5)
+    log.write_blanks()
+    log.write(written)
+    log.write_blanks()
+    cursor: Cursor = {}
+    records: list[Record] = []
+    deadline = time.monotonic() + WAIT_SECONDS
+    while cursor != reader.end() and time.monotonic() < deadline:
+        found = reader.read(cursor, 2, 0.1)
+        records.extend(found)
+        cursor = reader.skip_blanks(cursor | {record.partition: record.offset + 1 for record in found})
+    assert [record.body for record in records] == written
+    assert cursor == reader.end()
 
 
 def check_resumes_elsewhere(log: Log) -> None:

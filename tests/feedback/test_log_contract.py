@@ -33,6 +33,9 @@ class SqliteUnderTest:
         assert len(writer.append(with_ids).accepted) == len(bodies)
         writer.close()
 
+    def write_blanks(self) -> None:
+        """Every position of this log holds an event."""
+
     def drop(self, count: int) -> None:
         log = SqliteLog(self._path)
         log.commit({PARTITION: count + 1})
@@ -70,6 +73,16 @@ class KafkaUnderTest:
         for body in bodies:
             producer.send(self._topic, body)
         producer.flush()
+        producer.close()
+
+    def write_blanks(self) -> None:
+        producer = KafkaProducer(bootstrap_servers=self._servers, transactional_id=uuid.uuid4().hex)
+        producer.init_transactions()
+        for _ in range(2):
+            producer.begin_transaction()
+            producer.send(self._topic, b"aborted")
+            producer.flush()
+            producer.abort_transaction()
         producer.close()
 
     def drop(self, count: int) -> None:
@@ -129,6 +142,9 @@ class _Broken:
 
     def read(self, cursor: Cursor, limit: int, wait_seconds: float) -> list[Record]:
         return self._log.read(cursor, limit, wait_seconds)
+
+    def skip_blanks(self, cursor: Cursor) -> Cursor:
+        return self._log.skip_blanks(cursor)
 
     def end(self) -> Cursor:
         return self._log.end()
@@ -194,6 +210,11 @@ class OffByOne(_Broken):
         return {partition: offset - 1 for partition, offset in self._log.end().items()}
 
 
+class Hasty(_Broken):
+    def skip_blanks(self, cursor: Cursor) -> Cursor:
+        return cursor | self._log.end()
+
+
 class Anonymous(_Broken):
     def __init__(self, log: FeedbackReader) -> None:
         super().__init__(log)
@@ -230,6 +251,7 @@ BREACHES: list[tuple[type[_Broken], str]] = [
     (KeepingItsOwnPlace, "cursor_belongs_to_caller"),
     (Stale, "chunks_join"),
     (OffByOne, "end"),
+    (Hasty, "blanks_alone_are_skipped"),
     (Anonymous, "resumes_elsewhere"),
     (Forgetful, "commit_is_for_display"),
     (Overlooking, "gap_is_named"),

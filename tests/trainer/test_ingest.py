@@ -7,7 +7,7 @@ import pytest
 
 from contracts.inputs import TensorInput
 from contracts.labels import LabelSpec
-from feedback.log import Record
+from feedback.log import FeedbackReader, Record
 from feedback.predictions import PredictionLog
 from feedback.sqlite import SqliteLog
 from trainer.ingest import Ingest
@@ -26,7 +26,7 @@ class KilledInTime(SqliteLog):
         """Loses it."""
 
 
-def ingest(directory: Path, reader: SqliteLog) -> Ingest:
+def ingest(directory: Path, reader: FeedbackReader) -> Ingest:
     """What a start of the trainer makes of its state directory."""
     stores = Stores.open(directory / "trainer", "test")
     predictions = PredictionLog(directory / "predictions.db", 3600.0, 1 << 20)
