@@ -10,47 +10,12 @@ from typing import Any, NamedTuple, Self
 import httpx
 import msgspec
 
+from contracts.answers import Predictions, Receipt
 from contracts.events import FeedbackEvent
 from lifelong.errors import RequestRefused, ServiceUnreachable
 
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 MAX_PAUSE_SECONDS = 5.0
-
-
-class Prediction(msgspec.Struct, frozen=True):
-    """One answer; `probability` is the answered label's own, in 0…1."""
-
-    prediction_id: str
-    label: str
-    probability: float
-    scores: dict[str, float] | None = None
-
-
-class Predictions(msgspec.Struct, frozen=True):
-    """The answers to one request, in the order of its instances, and the version that gave them."""
-
-    model: str
-    version: int
-    predictions: list[Prediction]
-
-
-class Rejection(msgspec.Struct, frozen=True):
-    """Why the event at `index` of the request was not accepted."""
-
-    index: int
-    error: str
-    detail: str
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """What became of a request's events: the accepted ones are on disk; `position` is the highest place in the log."""
-
-    accepted: int
-    duplicates: int
-    rejected: list[Rejection]
-    position: int | None = None
-    more: int = 0
-    """Further rejected events that the service did not list."""
 
 
 class Patience(NamedTuple):

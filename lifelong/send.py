@@ -5,8 +5,9 @@ from pathlib import Path
 
 import msgspec
 
+from contracts.answers import Rejection
 from contracts.events import FeedbackEvent
-from lifelong.client import Client, Rejection
+from lifelong.client import Client
 from lifelong.output import stderr
 from lifelong.rows import read_events
 from lifelong.settings import load_settings

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from contracts.answers import Rejection
 from contracts.errors import LifelongError
 
 PROBLEM_TYPE = b"application/problem+json"
@@ -54,14 +55,6 @@ class PartUnavailable(LifelongError):
 
 class ClientGone(Exception):
     """The client left before its request was whole; there is nobody to answer."""
-
-
-class Rejection(msgspec.Struct, frozen=True):
-    """Why the event at `index` of a feedback request was not accepted."""
-
-    index: int
-    error: str
-    detail: str
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

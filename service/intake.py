@@ -8,13 +8,14 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from contracts.answers import Receipt, Rejection
 from contracts.errors import InvalidEvent, LifelongError
 from contracts.events import FeedbackEvent, decode_event, encode_event, explain
 from contracts.inputs import InstanceDecoder
 from contracts.labels import LabelSpec
 from feedback.join import Join, Recalled, Recollection
 from feedback.log import Appended
-from service.errors import Answer, Rejection, RequestFault, problem
+from service.errors import Answer, RequestFault, problem
 from service.limits import Receive, Scope, read_body
 
 SHOWN_REJECTIONS = 20
@@ -36,15 +37,6 @@ class FeedbackRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a feedback request; its events are decoded one by one, so that one bad event spoils no other."""
 
     events: list[msgspec.Raw]
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """What became of the events; `position` is the highest place in the log that holds one of them."""
-
-    accepted: int
-    duplicates: int
-    rejected: list[Rejection]
-    position: int
 
 
 _REQUEST = msgspec.json.Decoder(FeedbackRequest)

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.answers import Prediction, Predictions
 from contracts.errors import InvalidInstance
 from contracts.events import TaskName, explain
 from contracts.inputs import InputSpec, describe
@@ -24,23 +25,6 @@ from service.limits import Receive, Scope, read_body
 INLINE_BYTES = 64 << 10
 """Larger bodies are worked on in a thread, so that one big batch does not hold up the small requests behind it."""
 FIELDS = ("instances", "task", "scores")
-
-
-class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One answer; `probability` in 0…1 is the answered label's own."""
-
-    prediction_id: str
-    label: str
-    probability: float
-    scores: dict[str, float] | None = None
-
-
-class Predictions(msgspec.Struct, frozen=True):
-    """The answers to one request, in the order of its instances."""
-
-    model: str
-    version: int
-    predictions: list[Prediction]
 
 
 class Recorder(Protocol):

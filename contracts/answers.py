@@ -1,0 +1,41 @@
+"""What predict and feedback requests are answered with: written by the service, read by the client."""
+
+import msgspec
+
+
+class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One answer; `probability` in 0…1 is the answered label's own."""
+
+    prediction_id: str
+    label: str
+    probability: float
+    scores: dict[str, float] | None = None
+
+
+class Predictions(msgspec.Struct, frozen=True):
+    """The answers to one request, in the order of its instances, and the version that gave them."""
+
+    model: str
+    version: int
+    predictions: list[Prediction]
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """Why the event at `index` of a feedback request was not accepted."""
+
+    index: int
+    error: str
+    detail: str
+
+
+class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of a request's events: the accepted ones are on disk.
+
+    `position` is the highest place in the log that holds one of them; `more` counts rejected events not listed.
+    """
+
+    accepted: int
+    duplicates: int
+    rejected: list[Rejection]
+    position: int | None = None
+    more: int = 0
