@@ -51,7 +51,7 @@ class Ingest:
             self._reader.dead_letter(record, letter.code, letter.detail)
         cursor = self._cursor | {record.partition: record.offset + 1 for record in records}
         cursor = self._reader.skip_blanks(cursor)
-        steps = self._plan(result, is_flooded=len(records) == ROUND_EVENTS)
+        steps = self._plan(result, len(records))
         if records or steps or cursor != self._cursor:
             self._commit(records, result, steps, cursor)
         return result.examples, steps
@@ -127,20 +127,28 @@ class Ingest:
         self._reader.close()
         self._intake.close()
 
-    def _plan(self, result: Sorted, is_flooded: bool) -> list[Step]:
+    def _plan(self, result: Sorted, n_records: int) -> list[Step]:
         steps: list[Step] = []
         training = [example.sequence for example in result.examples if example.split == "train"]
         parent, number = self._stores.record.tip, self._stores.record.next_number()
         last = result.examples[-1].sequence if result.examples else self._stores.examples.next_sequence() - 1
         if training:
-            n_steps = self._learner.steps_for(len(training), is_flooded)
+            n_steps = self._learner.steps_for(len(training), n_records == ROUND_EVENTS)
             steps.append(
                 Round(number=number, parent=parent, first_sequence=training[0], last_sequence=last, steps=n_steps)
             )
-        for name, reason in list(self.book.due(self._tasks, time.time())):
+        for name, reason in self._due(is_quiet=not n_records):
             self.book.close(name)
             steps.append(self._closing(name, reason, last, steps, parent, number))
         return steps
+
+    def _due(self, is_quiet: bool) -> list[tuple[str, Reason]]:
+        """Tasks to close now; silence counts at the end of the log alone, as the events of a backlog are all old."""
+        due = list(self.book.due(self._tasks, time.time()))
+        if all(reason != "idle" for _, reason in due):
+            return due
+        is_at_end = is_quiet and bool(self._reader.identity) and not self.left(self.end())
+        return due if is_at_end else [(name, reason) for name, reason in due if reason != "idle"]
 
     def _commit(self, records: Sequence[Record], result: Sorted, steps: list[Step], cursor: Cursor) -> None:
         rounds = [step.number for step in steps if isinstance(step, Round)]

@@ -7,12 +7,13 @@ import pytest
 
 from contracts.inputs import TensorInput
 from contracts.labels import LabelSpec
-from feedback.log import FeedbackReader, Record
+from feedback.log import Cursor, FeedbackReader, Record
 from feedback.predictions import PredictionLog
 from feedback.sqlite import SqliteLog
 from trainer.ingest import Ingest
 from trainer.intake import Intake
 from trainer.policies import TaskSettings
+from trainer.record import Closing
 from trainer.settings import LearnerSettings
 from trainer.stores import Stores
 
@@ -24,6 +25,17 @@ class KilledInTime(SqliteLog):
 
     def dead_letter(self, record: Record, code: str, detail: str) -> None:
         """Loses it."""
+
+
+class Old(SqliteLog):
+    """A log whose events were all accepted long ago; while `is_away` it hands nothing out."""
+
+    is_away = False
+
+    def read(self, cursor: Cursor, limit: int, wait_seconds: float) -> list[Record]:
+        """Reads as an old topic does."""
+        records = [] if self.is_away else super().read(cursor, limit, wait_seconds)
+        return [record._replace(accepted_at=1.0) for record in records]
 
 
 def ingest(directory: Path, reader: FeedbackReader) -> Ingest:
@@ -67,3 +79,22 @@ def test_a_dead_letter_that_was_delivered_is_not_sent_again(tmp_path: Path) -> N
     started.take(0.0)
     assert reopened.dead_letters() == []
     started.close()
+
+
+def test_an_old_backlog_is_one_task_and_silence_counts_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.ingest.ROUND_EVENTS", 5)
+    log = Old(tmp_path / "feedback.db")
+    append(log, [b'{"label":"a","instance":[%d]}' % number for number in range(20)])
+    subject = ingest(tmp_path, log)
+    subject.take(0.0)
+    log.is_away = True
+    assert subject.take(0.0) == ([], [])
+    log.is_away = False
+    tasks = {example.task for _ in range(3) for example in subject.take(0.0)[0]}
+    assert tasks == {"task-1"}
+    (closing,) = subject.take(0.0)[1]
+    assert isinstance(closing, Closing)
+    assert (closing.task, closing.reason) == ("task-1", "idle")
+    subject.close()
