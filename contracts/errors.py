@@ -1,5 +1,8 @@
 """Errors that carry a stable code, so that REST answers, dead letters and log lines name a fact by the same word."""
 
+import copyreg
+from typing import Any
+
 
 class LifelongError(Exception):
     """A fact that stops one request, one event or one start.
@@ -12,6 +15,10 @@ class LifelongError(Exception):
         super().__init__(detail)
         self.code = code
         self.detail = detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """An error that crosses from one process to another keeps its class and all it says."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class InvalidInstance(LifelongError):
