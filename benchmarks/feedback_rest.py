@@ -16,10 +16,10 @@ import typer
 from rich.table import Table
 
 from contracts.inputs import TensorInput
-from lifelong.instance import free_port
 from lifelong.output import emit
 from lifelong.settings import Settings
 from lifelong.up import Place, running
+from service.environment import free_port
 
 BATCH_EVENTS = 100
 CLIENTS = 4

@@ -23,12 +23,12 @@ from contracts.events import FeedbackEvent
 from contracts.inputs import ImageInput
 from lifelong.client import Client
 from lifelong.data import mnist
-from lifelong.instance import free_port
 from lifelong.output import emit, stderr
 from lifelong.settings import Settings
 from lifelong.stream import Task, learn, split
 from lifelong.up import Place, running
 from networks.settings import NetworkSpec, parse_network
+from service.environment import free_port
 from trainer.policies import PromotionSettings
 
 POLL_SECONDS = 0.005

@@ -30,9 +30,9 @@ from lifelong.actors import training
 from lifelong.client import Client, Patience, wait_ready
 from lifelong.data import small_digits
 from lifelong.errors import ServiceUnreachable
-from lifelong.instance import free_port
 from lifelong.output import emit, stderr
 from lifelong.settings import load_settings
+from service.environment import free_port
 
 TARGETS = {"trainer": "ray::TrainerActor", "replica": "ray::ServeReplica", "tree": ""}
 READY_SECONDS = 240.0

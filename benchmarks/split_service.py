@@ -23,12 +23,12 @@ from contracts.inputs import ImageInput
 from lifelong.client import Client
 from lifelong.data import mnist
 from lifelong.errors import ServiceUnreachable
-from lifelong.instance import free_port
 from lifelong.output import emit, stderr
 from lifelong.settings import Settings
 from lifelong.stream import Task, learn, split, test_accuracy
 from lifelong.up import Place, running
 from networks.settings import MlpSpec
+from service.environment import free_port
 from trainer.policies import PromotionSettings
 
 OPEN_GATE = PromotionSettings(max_drop=1.0, budget=1.0, alpha=1e-9, floor_drop=1.0, max_negative_flips=1.0)

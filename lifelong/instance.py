@@ -125,13 +125,6 @@ def holder(state: Path) -> int | None:
         os.close(lock)
 
 
-def free_port() -> int:
-    """A TCP port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
-
-
 def require_free(port: int) -> None:
     """Returns if the port can be listened on.
 

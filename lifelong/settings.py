@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from contracts.errors import InvalidConfiguration
 from contracts.inputs import InputSpec
 from contracts.labels import LabelSpec
+from contracts.names import ModelName
 from feedback.settings import FeedbackSettings, PredictionSettings, SqliteSettings
 from lifelong.document import read_document
 from lifelong.explain import did_you_mean, explain
@@ -21,10 +22,7 @@ from trainer.policies import ProbeSettings, PromotionSettings, TaskSettings
 from trainer.settings import LearnerSettings
 
 VARIABLE_PREFIX = "LIFELONG__"
-MODEL_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 DEFAULT_STRATEGIES: list[dict[str, Any]] = [{"kind": "replay", "capacity": 2000}, {"kind": "ewc", "strength": 100.0}]
-
-ModelName = Annotated[str, Field(pattern=MODEL_PATTERN)]
 
 
 class Settings(BaseSettings):

@@ -12,10 +12,10 @@ import psutil
 from lifelong.client import wait_ready
 from lifelong.cluster import local_cluster, require_alive
 from lifelong.errors import ClusterLost
-from lifelong.instance import LOGS, Instance, claim, free_port, require_free
+from lifelong.instance import LOGS, Instance, claim, require_free
 from lifelong.output import emit, stderr
 from lifelong.settings import DEFAULT_STRATEGIES, Settings
-from service.environment import Ports, environment
+from service.environment import Ports, environment, free_port
 from service.errors import PartUnavailable
 from trainer.strategy import load
 

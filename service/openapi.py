@@ -2,14 +2,23 @@
 
 from typing import Any
 
+from contracts.events import IDENTIFIER_PATTERN, NAME_PATTERN, TASK_PATTERN
+
+
+def _text(pattern: str) -> dict[str, Any]:
+    """The schema of a text of this pattern: in JSON Schema, `$` is the end and nothing else."""
+    return {"type": "string", "pattern": pattern.removesuffix(r"\Z") + "$"}
+
+
+TASK = _text(TASK_PATTERN)
+IDENTIFIER = _text(IDENTIFIER_PATTERN)
+NAME = _text(NAME_PATTERN)
 LABEL = {
     "oneOf": [
-        {"type": "string", "minLength": 1, "maxLength": 200},
+        NAME,
         {"type": "integer", "format": "int64", "minimum": -(2**63), "maximum": 2**63 - 1},
     ]
 }
-TASK = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"}
-IDENTIFIER = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"}
 
 REJECTION = {
     "type": "object",
@@ -83,7 +92,7 @@ FEEDBACK = {
                     "prediction_id": IDENTIFIER,
                     "instance": {},
                     "task": TASK,
-                    "subject": {"type": "string", "minLength": 1, "maxLength": 200},
+                    "subject": NAME,
                     "time": {"type": "string", "format": "date-time"},
                 },
             },

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from contracts.inputs import InputSpec, Specification
 from contracts.labels import LabelSpec
+from contracts.names import ModelName
 from feedback.settings import PredictionSettings
 from networks.settings import NetworkSpec
 
@@ -27,7 +28,7 @@ class ServingSettings(Specification):
 class HostedModel(Specification):
     """One model as a replica needs it: its name, what goes in and comes out, and where its files lie."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    name: ModelName
     input: InputSpec
     labels: LabelSpec = LabelSpec()
     network: NetworkSpec

@@ -13,7 +13,8 @@ import pytest
 
 from contracts.errors import InvalidConfiguration
 from lifelong.errors import PortTaken, StateDirectoryBusy
-from lifelong.instance import LOCK_FILE, MARK_VARIABLE, claim, free_port, holder, require_free
+from lifelong.instance import LOCK_FILE, MARK_VARIABLE, claim, holder, require_free
+from service.environment import free_port
 
 pytestmark = pytest.mark.real
 

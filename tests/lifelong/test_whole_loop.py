@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 from contracts.events import FeedbackEvent
 from lifelong.client import Client, wait_ready
 from lifelong.data import DataSet, small_digits
-from lifelong.instance import free_port
+from service.environment import free_port
 from tests.broker import Broker
 from tests.feedback.topic import Topic
 
