@@ -97,7 +97,7 @@ def test_the_openapi_document_describes_every_route(service: InProcessService) -
         assert "get" in paths[path], path
     schema = paths[f"{model}/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert schema["required"] == ["instances"]
-    assert schema["properties"]["task"]["pattern"] == "^[a-z0-9][a-z0-9_-]{0,62}$"  # \\Z is Python's alone
+    assert schema["properties"]["task"]["pattern"] == "^[a-z0-9][a-z0-9_-]{0,62}$"  # \Z is Python's alone
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/static/console.js", "/static/docs.js", "/static/style.css"])
