@@ -21,11 +21,11 @@ from kafka.errors import (
     UnknownTopicOrPartitionError,
     UnsupportedCodecError,
 )
-from kafka.structs import OffsetAndMetadata
 
 from feedback.blanks import START, Blanks
 from feedback.dead_letters import DeadLetters
 from feedback.errors import FeedbackReplaced, FeedbackUnavailable, check_kept
+from feedback.group import GroupOffsets
 from feedback.log import Cursor, Record
 from feedback.messages import to_record
 from feedback.settings import KafkaSettings
@@ -68,7 +68,7 @@ class KafkaReader:
         self._attended: list[TopicPartition] = []
         self._next: Cursor = {}
         self._end: Cursor = {}
-        self._blanks = Blanks()
+        self._blanks, self._group = Blanks(), GroupOffsets(self._name)
         self._checked_at = self._retry_at = 0.0
         self._turn = 0
         self._closed = threading.Event()
@@ -112,24 +112,20 @@ class KafkaReader:
             self._disconnect(error)
         return dict(self._end)
 
-    def commit(self, cursor: Cursor) -> None:
-        """Moves the offsets of the group `lifelong.<model>`, for lag displays.
+    def commit(self, cursor: Cursor) -> bool:
+        """Moves the offsets of the group `lifelong.<model>`, for lag displays; true once the broker has them.
 
         Never past a record whose dead letter is still under way: after a crash, dead letters from `committed` on are
         the ones that may have to be sent again.
         """
         if self._dead_letters is not None and not self._dead_letters.is_empty:
-            return
-        offsets = {
-            TopicPartition(self._name, partition): OffsetAndMetadata(offset, "", -1)
-            for partition, offset in cursor.items()
-        }
+            return False
         try:
             with self._using:
-                if self._consumer is not None:
-                    self._consumer.commit_async(offsets)
+                return self._consumer is not None and self._group.move(self._consumer, cursor)
         except (KafkaError, OSError) as error:
             self._disconnect(error)
+        return False
 
     def committed(self) -> Cursor:
         """The group's offsets; empty where nothing was committed or the topic cannot be reached."""

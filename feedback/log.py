@@ -84,8 +84,11 @@ class FeedbackReader(Protocol):
         """The offset that the next record of each partition will get; while unreachable, the last one known."""
         ...
 
-    def commit(self, cursor: Cursor) -> None:
-        """Tells that all before the cursor is accounted for: for lag displays and clearing only, never for resuming."""
+    def commit(self, cursor: Cursor) -> bool:
+        """Tells that all before the cursor is accounted for: for lag displays and clearing only, never for resuming.
+
+        Returns whether nothing is left to be done about it; otherwise a later call goes on.
+        """
         ...
 
     def committed(self) -> Cursor:

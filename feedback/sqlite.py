@@ -99,8 +99,10 @@ class SqliteLog:
         """The position that the next accepted event will get."""
         return {PARTITION: self._counter("last") + 1}
 
-    def commit(self, cursor: Cursor) -> None:
+    def commit(self, cursor: Cursor) -> bool:
         """Remembers the cursor and drops up to 5,000 bodies before it; ids and digests stay, so that duplicates show.
+
+        Returns whether no body before the cursor is left.
 
         Raises:
             FeedbackUnavailable: the file cannot be written now.
@@ -111,6 +113,10 @@ class SqliteLog:
             connection.execute(
                 "DELETE FROM bodies WHERE position < min(?, (SELECT min(position) FROM bodies) + ?)", (first, TRIM_ROWS)
             )
+            is_clear: int = connection.execute(
+                "SELECT NOT EXISTS (SELECT 1 FROM bodies WHERE position < ?)", (first,)
+            ).get
+        return bool(is_clear)
 
     def committed(self) -> Cursor:
         """The furthest cursor ever committed."""

@@ -21,6 +21,8 @@ ROUND_EVENTS = 512
 """Events that a round takes at most: it bounds how long the first of them waits for the last."""
 RESEND_WAIT_SECONDS = 5.0
 """How long a record that is known to be in the log may take to come."""
+ACKNOWLEDGE_SECONDS = 1.0
+"""Each time costs a transaction in the log that appends wait for, or a request to Kafka."""
 
 
 class Ingest:
@@ -40,6 +42,8 @@ class Ingest:
         self._cursor: Cursor = database.get("cursor", Cursor, {})
         self._identity: str = database.get("log", str, "")
         self._has_resent = False
+        self._acknowledged: Cursor = {}
+        self._acknowledges_at = 0.0
 
     def take(self, wait_seconds: float) -> tuple[list[StoredExample], list[Step]]:
         """Waits for events; returns the examples among them and the steps to apply now, all of it recorded."""
@@ -97,9 +101,12 @@ class Ingest:
         return self._stores.examples.ledger(self.left(self.end()), self._reader.duplicates_refused())
 
     def acknowledge(self) -> None:
-        """Tells the log how far it has been accounted for."""
-        if self._cursor:
-            self._reader.commit(self._cursor)
+        """Tells the log how far it has been accounted for, at most once a second and until that is done."""
+        if self._cursor == self._acknowledged or time.monotonic() < self._acknowledges_at:
+            return
+        self._acknowledges_at = time.monotonic() + ACKNOWLEDGE_SECONDS
+        if self._reader.commit(self._cursor):
+            self._acknowledged = self._cursor
 
     def _require_same_log(self) -> None:
         """Refuses to read on in a log that took the place of the one that the cursor belongs to."""

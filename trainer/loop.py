@@ -69,7 +69,7 @@ class Trainer:
             self._promote()
         if not examples and not is_due:
             self._course.checkpoint()
-            self._ingest.acknowledge()
+        self._ingest.acknowledge()
         self._reporter.report()
         return bool(examples or steps or is_due)
 

@@ -149,6 +149,17 @@ def check_commit_is_for_display(log: Log) -> None:
     assert [record.body for record in read_all(reader, dict(middle), 4)] == written[4:]
 
 
+def check_commit_says_when_it_is_done(log: Log) -> None:
+    reader = log.open()
+    log.write(bodies(8))
+    end = {0: read_all(reader, {}, 8)[-1].offset + 1}
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not reader.commit(dict(end)) and time.monotonic() < deadline:
+        reader.read(end, 1, 0.05)
+    assert reader.commit(dict(end))
+    assert reader.committed() == end
+
+
 def check_gap_is_named(log: Log) -> None:
     reader, written = log.open(), bodies(20)
     log.write(written)

@@ -149,8 +149,8 @@ class _Broken:
     def end(self) -> Cursor:
         return self._log.end()
 
-    def commit(self, cursor: Cursor) -> None:
-        self._log.commit(cursor)
+    def commit(self, cursor: Cursor) -> bool:
+        return self._log.commit(cursor)
 
     def committed(self) -> Cursor:
         return self._log.committed()
@@ -222,8 +222,8 @@ class Anonymous(_Broken):
 
 
 class Forgetful(_Broken):
-    def commit(self, *_: object) -> None:
-        return
+    def commit(self, *_: object) -> bool:
+        return True
 
     def dead_letter(self, *_: object) -> None:
         return
@@ -254,6 +254,7 @@ BREACHES: list[tuple[type[_Broken], str]] = [
     (Hasty, "blanks_alone_are_skipped"),
     (Anonymous, "resumes_elsewhere"),
     (Forgetful, "commit_is_for_display"),
+    (Forgetful, "commit_says_when_it_is_done"),
     (Overlooking, "gap_is_named"),
     (NeverNewcomer, "newcomer_meets_no_gap"),
     (Overlooking, "foreign_cursor"),

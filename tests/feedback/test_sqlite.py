@@ -85,9 +85,9 @@ def test_one_commit_drops_a_bounded_number_of_bodies(tmp_path: Path) -> None:
     log = SqliteLog(tmp_path / "feedback.db")
     total = TRIM_ROWS + 100
     log.append([(str(number), b"{}") for number in range(total)])
-    log.commit(log.end())
+    assert not log.commit(log.end())
     assert len(log.read({}, total, 0.0)) == 100
-    log.commit(log.end())
+    assert log.commit(log.end())
     assert log.read({}, total, 0.0) == []
     log.close()
 
