@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from contracts.inputs import Specification
 
 Scenario = Literal["task", "domain", "class"]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
 
 
 class LabelSpec(Specification):
