@@ -1,7 +1,7 @@
 """Checkpoints: the whole learner at one step, in one safetensors file pinned by its digest (invariant 9)."""
 
 import os
-from collections.abc import Set
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,13 @@ from trainer.database import Database
 from trainer.errors import CorruptState
 
 DOCUMENT = "document"
+SUPERFLUOUS = """
+WITH RECURSIVE needed(number) AS (
+    SELECT value FROM json_each(?)
+    UNION
+    SELECT parent FROM steps JOIN needed USING (number) WHERE number NOT IN (SELECT step FROM checkpoints))
+SELECT step FROM checkpoints WHERE step NOT IN needed
+"""
 
 
 class Checkpoints:
@@ -53,12 +60,11 @@ class Checkpoints:
             raise CorruptState("bad_checkpoint", f"{path.name} holds numbers that are not finite")
         return tensors, document
 
-    def prune(self, keep: Set[int]) -> None:
-        """Deletes all checkpoints but those after the given steps."""
-        for (step,) in self._database.rows("SELECT step FROM checkpoints"):
-            if step not in keep:
-                self._database.execute("DELETE FROM checkpoints WHERE step=?", (step,))
-                self._path(step).unlink(missing_ok=True)
+    def prune(self, steps: Iterable[int]) -> None:
+        """Deletes all checkpoints but the newest one on the way to each of the given steps."""
+        for (step,) in self._database.rows(SUPERFLUOUS, (msgspec.json.encode(list(steps)).decode(),)):
+            self._database.execute("DELETE FROM checkpoints WHERE step=?", (step,))
+            self._path(step).unlink(missing_ok=True)
 
     def _path(self, step: int) -> Path:
         return self._directory / f"{step:09d}.safetensors"

@@ -116,12 +116,12 @@ class Course:
     def _fetch(self, ids: Tensor) -> Batch:
         return self.batch(self._store.by_sequence(ids.tolist()))
 
-    def checkpoint(self, force: bool = False) -> None:
-        """Saves the learner when enough was trained since the last time, or when forced to."""
+    def checkpoint(self, force: bool = False) -> bool:
+        """Saves the learner when enough was trained since the last time, or when forced to; returns whether it did."""
         if not force and self._uncheckpointed_seconds < CHECKPOINT_AFTER_SECONDS:
-            return
+            return False
         if self.step == ROOT or self._checkpoints.has(self.step):
-            return
+            return False
         tensors, document = self.learner.state()
         boundary_columns: list[Column] | None = None
         if self.boundary is not None:
@@ -136,6 +136,7 @@ class Course:
         }
         self._checkpoints.save(self.step, tensors, {"learner": document, "course": course})
         self._uncheckpointed_seconds = 0.0
+        return True
 
     def move_to(self, tip: int) -> None:
         """Rebuilds the learner as it was after step `tip`: nearest checkpoint, then the recorded steps again."""

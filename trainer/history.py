@@ -55,6 +55,12 @@ class History:
             raise UnknownVersion("unknown_version", "there is no version of that number")
         return found[0]
 
+    def steps(self, versions: Sequence[int]) -> list[int]:
+        """The steps at which the given versions stand."""
+        where = "version IN (SELECT value FROM json_each(?))"
+        encoded = msgspec.json.encode(versions).decode()
+        return [row[0] for row in self._database.rows(f"SELECT step FROM versions WHERE {where}", (encoded,))]
+
     def next_version(self) -> int:
         """The number of the next version, counted from 1."""
         return int(self._database.value("SELECT coalesce(max(version), 0) FROM versions")) + 1

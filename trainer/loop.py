@@ -50,7 +50,7 @@ class Trainer:
 
     def end(self) -> None:
         """Saves a checkpoint, so that the next start has nothing to train again, and releases everything."""
-        self._course.checkpoint(force=True)
+        self._save(force=True)
         self._ingest.close()
         self._stores.database.close()
 
@@ -68,7 +68,7 @@ class Trainer:
         if is_due:
             self._promote()
         if not examples and not is_due:
-            self._course.checkpoint()
+            self._save()
         self._ingest.acknowledge()
         self._reporter.report()
         return bool(examples or steps or is_due)
@@ -128,7 +128,11 @@ class Trainer:
             result = self._course.apply(step)
             self._reporter.note_step(step, result, time.perf_counter() - started)
         if steps:
-            self._course.checkpoint()
+            self._save()
+
+    def _save(self, force: bool = False) -> None:
+        if self._course.checkpoint(force):
+            self._promoter.prune()
 
     def _promote(self) -> None:
         started = time.perf_counter()

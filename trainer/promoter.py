@@ -103,6 +103,10 @@ class Promoter:
         """Makes a version the champion; belongs inside `Database.transaction`, and `crown` after it."""
         self._history.serve(version.version, time.time())
 
+    def prune(self) -> None:
+        """Deletes versions and checkpoints that nothing goes back to any more."""
+        self._publisher.prune(self._policy.keep_versions)
+
     def is_due(self) -> bool:
         """Whether something new was learned and the last look at it was long enough ago."""
         unseen = self._course.step not in (self.champion_step, self._examined_step)
@@ -140,5 +144,5 @@ class Promoter:
         if decision.verdict == "promote":
             self._examiner.enthrone(network.columns, network.weights(), answers)
             self.champion_step = self._course.step
-        self._publisher.prune(self._policy.keep_versions)
+        self.prune()
         return version

@@ -28,7 +28,6 @@ from trainer.answers import Best
 from trainer.checkpoint import write_durably
 from trainer.errors import UnknownVersion
 from trainer.history import StoredVersion
-from trainer.record import ROOT
 from trainer.stores import Stores
 
 PRUNE_VERSIONS = 10
@@ -143,20 +142,17 @@ class Publisher:
         return sorted(int(path.name) for path in self._directory.iterdir()) if self._directory.is_dir() else []
 
     def prune(self, newest: int) -> None:
-        """Deletes all but the `newest` versions and those with an alias, and the checkpoints that only those needed."""
-        kept = self.kept()
-        if len(kept) <= newest + PRUNE_VERSIONS:
-            return
-        aliases = self._history.aliases()
-        keep = {*kept[-newest:], aliases.champion, aliases.previous, aliases.challenger}
-        for version in set(kept) - keep:
-            shutil.rmtree(self._directory / str(version))
-        steps = [self._history.version(version).step for version in self.kept()]
-        self._stores.checkpoints.prune({self._checkpoint_before(step) for step in [*steps, self._stores.record.tip]})
+        """Deletes all but the `newest` versions and those with an alias, and the checkpoints that none of these needs.
 
-    def _checkpoint_before(self, tip: int) -> int:
-        chain = (step.number for step in self._stores.record.chain(tip))
-        return next((number for number in chain if self._stores.checkpoints.has(number)), ROOT)
+        Versions are deleted several at a time, checkpoints at once.
+        """
+        kept = self.kept()
+        if len(kept) > newest + PRUNE_VERSIONS:
+            aliases = self._history.aliases()
+            keep = {*kept[-newest:], aliases.champion, aliases.previous, aliases.challenger}
+            for version in set(kept) - keep:
+                shutil.rmtree(self._directory / str(version))
+        self._stores.checkpoints.prune([*self._history.steps(self.kept()), self._stores.record.tip])
 
     def _artifact(self, candidate: Candidate, number: int, parent: int | None) -> Artifact:
         common = self._provenance

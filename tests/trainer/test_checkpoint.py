@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from trainer.errors import CorruptState
+from trainer.record import ROOT, Round
 from trainer.stores import Stores
 
 pytestmark = pytest.mark.unit
@@ -51,6 +52,17 @@ def test_numbers_that_are_not_finite_are_refused(stores: Stores) -> None:
     stores.checkpoints.save(3, {"a": torch.tensor([torch.nan])}, {})
     with pytest.raises(CorruptState, match="finite"):
         stores.checkpoints.load(3)
+
+
+def test_pruning_keeps_the_newest_checkpoint_on_the_way_to_each_step(stores: Stores) -> None:
+    with stores.database.transaction():
+        for number, parent in ((1, ROOT), (2, 1), (3, 2), (4, 3), (5, 2), (6, 5)):
+            step = Round(number=number, parent=parent, first_sequence=1, last_sequence=0, steps=1)
+            stores.record.append([step])
+    for number in (1, 2, 4, 5):
+        stores.checkpoints.save(number, {"a": torch.zeros(1)}, {})
+    stores.checkpoints.prune({ROOT, 3, 6})
+    assert [number for number in range(1, 7) if stores.checkpoints.has(number)] == [2, 5]
 
 
 def test_pruning_keeps_what_is_named(stores: Stores, tmp_path: Path) -> None:

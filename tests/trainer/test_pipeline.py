@@ -159,6 +159,21 @@ def test_a_restart_resumes_with_the_same_weights_and_champion(bench: Bench) -> N
     assert bench.status.ledger.received == ledger.received + 120
 
 
+def test_checkpoints_do_not_pile_up_while_nothing_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.course.CHECKPOINT_AFTER_SECONDS", 0.0)
+    bench = Bench(tmp_path, promotion=PromotionSettings(min_interval_seconds=86_400))
+    events = digit_events([0, 1], "first")
+    for start in range(0, 120, 20):
+        bench.feed(events[start : start + 20])
+        bench.trainer.advance(0.0)
+    files = sorted(file.stem for file in (tmp_path / "trainer" / "checkpoints").iterdir())
+    assert files[-1] == "000000006"
+    assert len(files) <= len(bench.service.versions)
+    weights = bench.fingerprint
+    bench.reopen()
+    assert bench.fingerprint == weights
+
+
 def test_the_record_alone_rebuilds_the_weights(bench: Bench, tmp_path: Path) -> None:
     for task, digits in (("low", [0, 1]), ("high", [8, 9])):
         for start in range(0, 120, 40):
