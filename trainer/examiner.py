@@ -1,6 +1,6 @@
 """Learner → R matrix → decision: measures every version on the stored probe sets, side by side with the champion."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -87,3 +87,12 @@ def report(answers: Answers, decision: Decision) -> ProbeReport:
     return ProbeReport(
         tasks=list(accuracy), rows=list(rows.values()), accuracy=list(accuracy.values()), decision=decision
     )
+
+
+def raised(best: Mapping[str, Best], probes: ProbeReport) -> dict[str, Best]:
+    """Per task, the best that a promoted version reached, once the version with these results is one."""
+    reached = dict(best)
+    for task, rows, accuracy in zip(probes.tasks, probes.rows, probes.accuracy, strict=True):
+        if task not in best or accuracy > best[task].accuracy:
+            reached[task] = Best(accuracy, rows)
+    return reached

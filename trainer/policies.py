@@ -35,7 +35,8 @@ class PromotionSettings(Specification):
     """When a new version may replace the serving one; every accuracy is a share of one, 0.02 is two points.
 
     `mode`: `auto` serves what passes the gate; `apprentice` learns and measures but serves nothing new; `manual`
-    leaves what passed waiting for a person. `min_interval_seconds` is the shortest time between two promotions.
+    leaves what passed waiting for a person, who promotes it by `rollback` with the challenger's version number.
+    `min_interval_seconds` is the shortest time between two promotions.
 
     The gate (formulae in `docs/gate.md`): `alpha` is the chance, per decision, of seeing a loss where there is none.
     `floor_drop` is the loss on 1,000 rows that counts as a loss without any test, on n rows times √(1000/n); sets of

@@ -8,7 +8,7 @@ from contracts.versions import Artifact, Decision
 from trainer.answers import Answers, Best
 from trainer.course import Course
 from trainer.errors import UnknownVersion
-from trainer.examiner import Examiner, report
+from trainer.examiner import Examiner, raised, report
 from trainer.examples import StoredExample
 from trainer.history import History
 from trainer.policies import PromotionSettings
@@ -100,7 +100,12 @@ class Promoter:
         return self._publisher.read(target)
 
     def serve_again(self, version: Artifact) -> None:
-        """Makes a version the champion; belongs inside `Database.transaction`, and `crown` after it."""
+        """Makes a version the champion; belongs inside `Database.transaction`, and `crown` after it.
+
+        One that never was the champion is promoted by this, so what it reached counts for the budget from now on.
+        """
+        if not self._history.was_served(version.version):
+            self._database.put("best", raised(self.best(), version.probes))
         self._history.serve(version.version, time.time())
 
     def prune(self) -> None:
@@ -118,7 +123,7 @@ class Promoter:
         self._examined_step = self._course.step
         challenger = self._examiner.measure(self._course.network)
         current = self._examples.tasks_trained_since(self._first_new())
-        decision, raised = self._examiner.judge(challenger, current, self.best())
+        decision, best = self._examiner.judge(challenger, current, self.best())
         if decision.verdict != "promote":
             self._kept_back_step, self._kept_back = self._course.step, self._kept_back + 1
         if decision.verdict == "hold":
@@ -127,7 +132,7 @@ class Promoter:
             reason = f"it passed the gate, but promotion.mode is {self._policy.mode}"
             decision = Decision(verdict="hold", reasons=[reason, *decision.reasons], tasks=decision.tasks)
         oldest = self._examples.oldest_since(self._first_new())
-        version = self._publish(challenger, decision, processed_through, raised)
+        version = self._publish(challenger, decision, processed_through, best)
         return Outcome(decision, version, None if oldest is None else time.time() - oldest)
 
     def _first_new(self) -> int:

@@ -248,6 +248,18 @@ def test_a_task_whose_closing_the_gate_undoes_is_not_called_closed(tmp_path: Pat
     assert [task.state for task in bench.status.tasks] == ["open", "open"]
 
 
+def test_what_a_person_promotes_sets_the_best_that_the_budget_counts_from(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, promotion=PromotionSettings(min_interval_seconds=0, mode="manual"))
+    bench.feed(digit_events([0, 1], "first"))
+    bench.drain()
+    challenger = next(record for record in bench.service.versions if "challenger" in record.aliases)
+    assert bench.status.tasks[0].best_accuracy is None
+    bench.trainer.rollback(challenger.version)
+    assert bench.status.tasks[0].best_accuracy == challenger.probes.accuracy[0] > 0.5
+    bench.trainer.rollback(1)
+    assert bench.status.tasks[0].best_accuracy == challenger.probes.accuracy[0]
+
+
 def split(events: list[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
     """Those of the events that are training rows, or probe rows."""
     return [event for event in events if split_of(event["event_id"], 0.1) == wanted]
