@@ -12,7 +12,6 @@ import os
 import random
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,8 @@ import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from service.environment import free_port
 
 HERE = Path(__file__).parent
 PATH = "/v1/models/mnist/predict"
@@ -149,19 +150,6 @@ def is_answering(process: subprocess.Popen[bytes], port: int) -> bool:
             pass
         time.sleep(0.2)
     return False
-
-
-def free_port() -> int:
-    """The first of three neighbouring ports that are free now."""
-    while True:
-        port = random.randint(20_000, 29_000)
-        try:
-            for number in range(port, port + 3):
-                with socket.socket() as one:
-                    one.bind(("127.0.0.1", number))
-        except OSError:
-            continue
-        return port
 
 
 def load(port: int, connections: int, seconds: float) -> Load:

@@ -21,7 +21,7 @@ from contracts.labels import Column
 from contracts.status import hub_name
 from contracts.versions import Artifact, Decision, EventRange, Lineage, ModelDocument, ProbeReport, pin
 from networks.settings import MlpSpec, parse_network
-from service.environment import Ports, environment
+from service.environment import environment
 from service.settings import HostedModel, ServingSettings
 
 MODEL = "mnist"
@@ -87,9 +87,8 @@ class AbsentTrainer:
 
 def ours(port: int, directory: Path) -> None:
     """The service as `lifelong up` deploys it, one replica."""
-    ports = Ports(port, port + 1, port + 2)
     (directory / "haproxy").mkdir()
-    os.environ.update(environment(directory / "haproxy", ports))
+    os.environ.update(environment(directory / "haproxy"))
     import ray
 
     from service.app import start
@@ -99,7 +98,7 @@ def ours(port: int, directory: Path) -> None:
     actor: Any = ray.remote(Hub)
     hub = actor.options(name=hub_name(MODEL), num_cpus=0).remote(MODEL)
     ray.get(hub.announce.remote(1, artifact().files()))
-    start([hosted(directory)], ServingSettings(), "127.0.0.1", ports)
+    start([hosted(directory)], ServingSettings(), "127.0.0.1", port)
     _serve_until_terminated()
 
 

@@ -19,10 +19,8 @@ from lifelong.errors import ServiceUnreachable
 from lifelong.output import stderr
 from lifelong.settings import Settings
 from lifelong.up import READY_SECONDS, Place
-from service.environment import Ports, environment
+from service.environment import environment
 
-HAPROXY_PORTS = (9101, 8404)
-"""Ray's own defaults: on a cluster, a node has one HAProxy."""
 HUB_SECONDS = 600.0
 POLL_SECONDS = 1.0
 
@@ -33,10 +31,9 @@ def run_service(models: Sequence[Settings], place: Place, cluster: str) -> None:
     Raises:
         ServiceUnreachable: the cluster cannot be joined, or nothing got ready in time.
     """
-    ports = Ports(place.port, *HAPROXY_PORTS)
     with tempfile.TemporaryDirectory(prefix="ll-", dir="/tmp") as directory:
-        variables = environment(Path(directory), ports)
-        with joined_cluster(cluster, variables), _serving(models, place, ports):
+        variables = environment(Path(directory))
+        with joined_cluster(cluster, variables), _serving(models, place):
             wait_ready(place.address, READY_SECONDS)
             stderr().print(f"serving at {place.address}; Ctrl-C stops")
             _wait()
@@ -63,7 +60,7 @@ def run_trainers(models: Sequence[Settings], state: Path, cluster: str) -> None:
 
 
 @contextlib.contextmanager
-def _serving(models: Sequence[Settings], place: Place, ports: Ports) -> Iterator[None]:
+def _serving(models: Sequence[Settings], place: Place) -> Iterator[None]:
     from ray import serve
 
     from lifelong.actors import hosted, start_hub
@@ -71,7 +68,7 @@ def _serving(models: Sequence[Settings], place: Place, ports: Ports) -> Iterator
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     hubs = [start_hub(settings, place.state) for settings in models]
-    start([hosted(settings, place.state) for settings in models], models[0].service, place.host, ports)
+    start([hosted(settings, place.state) for settings in models], models[0].service, place.host, place.port)
     try:
         yield
     finally:

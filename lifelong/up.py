@@ -15,7 +15,7 @@ from lifelong.errors import ClusterLost
 from lifelong.instance import LOGS, Instance, claim, require_free
 from lifelong.output import emit, stderr
 from lifelong.settings import DEFAULT_STRATEGIES, Settings
-from service.environment import Ports, environment, free_port
+from service.environment import environment
 from service.errors import PartUnavailable
 from trainer.strategy import load
 
@@ -86,24 +86,23 @@ def running(models: Sequence[Settings], place: Place) -> Iterator[Service]:
             load(settings.strategies)
     with claim(place.state) as instance:
         require_free(place.port)
-        ports = Ports(place.port, free_port(), free_port())
         with contextlib.ExitStack() as stack, stderr().status("starting Ray") as progress:
-            essential = stack.enter_context(local_cluster(instance, _environment(instance, ports)))
+            essential = stack.enter_context(local_cluster(instance, _environment(instance)))
             progress.update(f"starting the service and the trainers of {len(models)} models")
-            stack.enter_context(_started(models, place, ports))
+            stack.enter_context(_started(models, place))
             progress.stop()
             names = [settings.model for settings in models]
             yield Service(place, names, time.monotonic() - begun, instance.logs, essential)
 
 
-def _environment(instance: Instance, ports: Ports) -> dict[str, str]:
+def _environment(instance: Instance) -> dict[str, str]:
     directory = instance.temporary / "h"
     directory.mkdir(mode=0o700)
-    return environment(directory, ports)
+    return environment(directory)
 
 
 @contextlib.contextmanager
-def _started(models: Sequence[Settings], place: Place, ports: Ports) -> Iterator[None]:
+def _started(models: Sequence[Settings], place: Place) -> Iterator[None]:
     """Starts the parts of every model side by side; at the end replicas finish what they have accepted."""
     import ray
     from ray import serve
@@ -115,7 +114,7 @@ def _started(models: Sequence[Settings], place: Place, ports: Ports) -> Iterator
     try:
         hubs = [start_hub(settings, place.state) for settings in models]
         trainers = [start_trainer(settings, place.state) for settings in models]
-        start([hosted(settings, place.state) for settings in models], models[0].service, place.host, ports)
+        start([hosted(settings, place.state) for settings in models], models[0].service, place.host, place.port)
         for settings, trainer in zip(models, trainers, strict=True):
             require_started(settings, trainer)
     except (ray.exceptions.RayError, PartUnavailable, RuntimeError) as error:

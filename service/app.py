@@ -10,7 +10,6 @@ from ray.serve.config import HTTPOptions
 from ray.serve.schema import LoggingConfig
 
 from service import shortcut
-from service.environment import Ports
 from service.errors import PartUnavailable
 from service.hosting import Host, Parts
 from service.remote import RemoteHub, RemoteTrainer
@@ -24,14 +23,14 @@ START_SECONDS = 60.0
 POLL_SECONDS = 0.05
 
 
-def start(models: Sequence[HostedModel], settings: ServingSettings, host: str, ports: Ports) -> None:
+def start(models: Sequence[HostedModel], settings: ServingSettings, host: str, port: int) -> None:
     """Deploys the application in the connected cluster; returns once it answers at `host`.
 
     The hub of every model must exist. Raises:
         PartUnavailable: `not_ready`, when nothing answers after a minute.
     """
     serve.start(
-        http_options=HTTPOptions(host=host, port=ports.http),
+        http_options=HTTPOptions(host=host, port=port),
         logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
     )
     deployment = serve.deployment(
@@ -43,7 +42,7 @@ def start(models: Sequence[HostedModel], settings: ServingSettings, host: str, p
     )(serve.ingress()(Replica))
     serve.run(deployment.bind(list(models), settings), name=APPLICATION, route_prefix="/")
     address = "127.0.0.1" if host == "0.0.0.0" else host
-    _wait_until_live(f"http://{address}:{ports.http}/v2/health/live")
+    _wait_until_live(f"http://{address}:{port}/v2/health/live")
 
 
 class Replica:

@@ -1,26 +1,22 @@
 """What must be in the environment before Ray is imported; so this module does not import it."""
 
+import contextlib
 import importlib.util
 import os
+import random
 import shlex
 import socket
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 from service import haproxy, shortcut
 from service.errors import PartUnavailable, RequestFault, problem
 
-
-class Ports(NamedTuple):
-    """The fixed ports of one service on a machine: requests, and two of HAProxy's own."""
-
-    http: int
-    haproxy_metrics: int
-    haproxy_stats: int
+LISTENING_PORTS = (10_000, 32_768)
+"""Above it lie Linux's ephemeral ports: Ray opens many of them while the service starts."""
 
 
-def environment(directory: Path, ports: Ports) -> dict[str, str]:
+def environment(directory: Path) -> dict[str, str]:
     """The variables that must be set before Ray is imported, for the fast path through HAProxy.
 
     `directory` exists, belongs to this service alone and its path has at most 36 characters, because Serve puts a
@@ -39,8 +35,6 @@ def environment(directory: Path, ports: Ports) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(directory / "metrics.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(directory),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(directory / "server-state"),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
         # Its default is one port for the whole machine, where the next service's HAProxy would find this one's proxy.
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
@@ -52,10 +46,12 @@ def environment(directory: Path, ports: Ports) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody listens on at this moment, out of those that no system gives to outgoing connections."""
+    while True:
+        port = random.randrange(*LISTENING_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("", port))
+            return port
 
 
 def _write_launcher(directory: Path) -> Path:

@@ -18,7 +18,7 @@ import msgspec
 from contracts.inputs import parse_input
 from contracts.status import NAMESPACE, News, hub_name, trainer_name
 from networks.settings import parse_network
-from service.environment import Ports, environment
+from service.environment import environment
 from service.settings import HostedModel, ServingSettings
 from tests.service.versions import NETWORK, TENSOR, artifact, status
 
@@ -44,9 +44,8 @@ class Cluster:
     """The commands."""
 
     def __init__(self, port: int, directory: Path) -> None:
-        ports = Ports(port, port + 1, port + 2)
         (directory / "haproxy").mkdir()
-        os.environ.update(environment(directory / "haproxy", ports))
+        os.environ.update(environment(directory / "haproxy"))
         import ray
 
         from service.app import start
@@ -63,7 +62,7 @@ class Cluster:
         self._ray.get(self.hub.report.remote(msgspec.json.encode(status(version=0, generation=0))))
         network = parse_network(NETWORK)
         model = HostedModel(name=MODEL, input=parse_input(TENSOR), network=network, directory=directory / MODEL)
-        start([model], ServingSettings(num_replicas=N_REPLICAS), "127.0.0.1", ports)
+        start([model], ServingSettings(num_replicas=N_REPLICAS), "127.0.0.1", port)
 
     def announce(self, version: int, generation: int, weights: str | None = None) -> None:
         """Makes a version the champion; its position in the log is ten times its number."""

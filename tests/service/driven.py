@@ -1,8 +1,6 @@
 """The driver process of a cluster, what it serves, and traffic on it."""
 
 import json
-import random
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +15,8 @@ from typing import Any, Self
 import httpx
 import psutil
 
+from service.environment import free_port
+
 PREDICT, FEEDBACK = "/v1/models/pets/predict", "/v1/models/pets/feedback"
 BODY = {"instances": [[1, 2, 3, 4]]}
 PATIENCE_SECONDS = 180.0
@@ -26,7 +26,7 @@ class Service:
     """The driver process of a cluster, and a client of what it serves."""
 
     def __init__(self, directory: Path) -> None:
-        self.port = free_ports()
+        self.port = free_port()
         self.versions = count(1)
         self._log = (directory / "log").open("w+")
         self.process = subprocess.Popen(
@@ -137,19 +137,6 @@ class Traffic:
                 self.statuses[answer.status_code] += 1
                 if answer.status_code == 200:
                     self.versions[answer.json()["version"]] += 1
-
-
-def free_ports() -> int:
-    """The first of three neighbouring free ports."""
-    while True:
-        first = random.randint(20_000, 29_000)
-        try:
-            for port in range(first, first + 3):
-                with socket.socket() as one:
-                    one.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
 
 
 def wait_for_metric(service: Service, line: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.environment import Ports, environment
+from service.environment import environment
 from service.haproxy import adapted
 
 pytestmark = pytest.mark.unit
@@ -29,30 +29,30 @@ backend default_backend
 listen stats
   bind *:8404
 """
-STARTING = Path("/starting.http")
+DIRECTORY = Path("/service")
 
 
-def test_haproxys_own_ports_are_on_loopback_and_requests_are_not_logged() -> None:
-    assert adapted(SERVES_OWN, STARTING).splitlines() == [
+def test_haproxy_has_no_port_of_its_own_and_logs_no_request() -> None:
+    assert adapted(SERVES_OWN, DIRECTORY).splitlines() == [
         "global",
         "    stats timeout 30s",
         "defaults",
         "    option log-health-checks",
         "frontend prometheus",
-        "    bind 127.0.0.1:9101",
+        "    bind unix@/service/prometheus.sock",
         "    no log",
         "frontend http_frontend",
         "    bind *:8000",
         "    default_backend default_backend",
         "backend default_backend",
-        "    http-request return status 503 errorfile /starting.http",
+        "    http-request return status 503 errorfile /service/starting.http",
         "listen stats",
-        "  bind 127.0.0.1:8404",
+        "    bind unix@/service/stats.sock",
     ]
 
 
 def test_the_launcher_prepares_and_becomes_haproxy(tmp_path: Path) -> None:
-    variables = environment(tmp_path, Ports(8000, 9101, 8404))
+    variables = environment(tmp_path)
     launcher = Path(variables["RAY_SERVE_HAPROXY_BINARY_PATH"])
     assert os.access(launcher, os.X_OK)
     node = tmp_path / "node"
@@ -61,7 +61,7 @@ def test_the_launcher_prepares_and_becomes_haproxy(tmp_path: Path) -> None:
     config.write_text(SERVES_OWN)
     checked = subprocess.run([launcher, "-c", "-f", config], capture_output=True, text=True, check=False)
     assert "haproxy" in (checked.stdout + checked.stderr).lower()
-    assert config.read_text() == adapted(SERVES_OWN, tmp_path / "starting.http")
+    assert config.read_text() == adapted(SERVES_OWN, tmp_path)
     head, _, body = (node / "500.http").read_bytes().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json")
     assert b"content-length: %d" % len(body) in head
@@ -70,7 +70,7 @@ def test_the_launcher_prepares_and_becomes_haproxy(tmp_path: Path) -> None:
 
 def test_two_services_on_one_machine_share_no_port(tmp_path: Path) -> None:
     key = "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT"
-    ports = {environment(tmp_path, Ports(8000, 9101, 8404))[key] for _ in range(3)}
+    ports = {environment(tmp_path)[key] for _ in range(3)}
     assert "8500" not in ports
 
 
