@@ -16,6 +16,7 @@ from feedback.settings import PredictionSettings, SqliteSettings
 from feedback.sqlite import SqliteLog
 from networks.settings import MlpSpec
 from trainer.assembly import TrainerConfiguration, assemble
+from trainer.intake import split_of
 from trainer.loop import Trainer
 from trainer.policies import ProbeSettings, PromotionSettings, TaskSettings
 from trainer.settings import LearnerSettings
@@ -117,3 +118,8 @@ def digit_events(digits: Sequence[int], task: str | None, limit: int = 60) -> li
             event["task"] = task
         events.append(event)
     return events
+
+
+def split(events: list[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
+    """Those of the events that are training rows, or probe rows."""
+    return [event for event in events if split_of(event["event_id"], 0.1) == wanted]

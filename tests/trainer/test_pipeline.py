@@ -2,39 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import apsw
 import msgspec
 import pytest
 
 from contracts.versions import Artifact
-from tests.trainer.pipeline import Bench, digit_events
-from trainer.errors import CorruptState, ForeignState, UnknownTask, UnknownVersion
+from tests.trainer.pipeline import Bench, digit_events, split
+from trainer.errors import ForeignState, UnknownTask
 from trainer.intake import split_of
 from trainer.policies import PromotionSettings
 from trainer.promoter import PRACTICE_ROUNDS
 
 pytestmark = pytest.mark.unit
-
-
-class Killed(Exception):
-    """What happens at the moment of a kill in these tests."""
-
-
-def kill(*_: object) -> None:
-    """Ends the trainer's work where it is called."""
-    raise Killed
-
-
-def two_versions(bench: Bench) -> tuple[int, str]:
-    """Learns one task, then another; returns the version after the first and the learner's weights then."""
-    bench.feed(digit_events([0, 1], "first"))
-    bench.drain()
-    version, weights = bench.status.version, bench.fingerprint
-    bench.feed(digit_events([2, 3], "second"))
-    bench.drain()
-    return version, weights
 
 
 @pytest.fixture
@@ -191,105 +171,6 @@ def test_the_record_alone_rebuilds_the_weights(bench: Bench, tmp_path: Path) -> 
     assert bench.fingerprint == before
 
 
-def test_a_rollback_restores_the_whole_learner(bench: Bench) -> None:
-    bench.feed(digit_events([0, 1], "first"))
-    bench.drain()
-    version, weights = bench.status.version, bench.fingerprint
-    bench.feed(digit_events([2, 3], "second"))
-    bench.drain()
-    assert bench.fingerprint != weights
-    assert bench.trainer.rollback(version) == {"version": version}
-    assert bench.fingerprint == weights
-    assert Artifact.from_files(bench.service.files).version == version
-    assert sorted(bench.status.labels) == ["0", "1"]
-    bench.feed(digit_events([6, 7], "third"))
-    bench.drain()
-    after = bench.fingerprint
-    bench.reopen()
-    assert bench.fingerprint == after
-
-
-def test_a_rollback_to_what_does_not_exist_is_refused(bench: Bench) -> None:
-    with pytest.raises(UnknownVersion, match="no version"):
-        bench.trainer.rollback(99)
-    with pytest.raises(UnknownVersion, match="before the present"):
-        bench.trainer.rollback(None)
-
-
-def test_a_rollback_reopens_the_tasks_that_ended_after_its_target(bench: Bench) -> None:
-    bench.feed(digit_events([0, 1], None))
-    bench.drain()
-    version = bench.status.version
-    bench.trainer.close_task("task-1")
-    bench.feed(digit_events([2, 3], None))
-    bench.trainer.close_task("task-2")
-    bench.trainer.rollback(version)
-    for _ in range(2):
-        assert [(task.task, task.state, task.trained > 0) for task in bench.status.tasks] == [
-            ("task-1", "open", True),
-            ("task-2", "open", False),
-        ]
-        bench.reopen()
-        bench.trainer.advance(0.0)
-    with pytest.raises(UnknownTask, match="no training event"):
-        bench.trainer.close_task("task-2")
-    assert bench.trainer.close_task("task-1")["tasks"] == ["task-1"]
-
-
-def test_a_task_whose_closing_the_gate_undoes_is_not_called_closed(tmp_path: Path) -> None:
-    promotion = PromotionSettings(min_interval_seconds=0, refused="restore")
-    bench = Bench(tmp_path, strategies=[], promotion=promotion)
-    bench.feed(digit_events([0, 1, 2, 3], "low", limit=170))
-    bench.drain()
-    bench.feed(digit_events([6, 7, 8, 9], "high", limit=170))
-    answer = bench.trainer.close_task("high")
-    assert bench.status.gate["refuse"] == 1
-    assert answer == {"task": "high", "closed": False, "tasks": [], "row": []}
-    assert [task.state for task in bench.status.tasks] == ["open", "open"]
-
-
-def test_what_a_person_promotes_sets_the_best_that_the_budget_counts_from(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, promotion=PromotionSettings(min_interval_seconds=0, mode="manual"))
-    bench.feed(digit_events([0, 1], "first"))
-    bench.drain()
-    challenger = next(record for record in bench.service.versions if "challenger" in record.aliases)
-    assert bench.status.tasks[0].best_accuracy is None
-    bench.trainer.rollback(challenger.version)
-    assert bench.status.tasks[0].best_accuracy == challenger.probes.accuracy[0] > 0.5
-    bench.trainer.rollback(1)
-    assert bench.status.tasks[0].best_accuracy == challenger.probes.accuracy[0]
-
-
-def split(events: list[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
-    """Those of the events that are training rows, or probe rows."""
-    return [event for event in events if split_of(event["event_id"], 0.1) == wanted]
-
-
-def test_what_a_rollback_undid_does_not_count_as_served(bench: Bench) -> None:
-    version, _ = two_versions(bench)
-    learned = len(digit_events([0, 1], "first"))
-    bench.trainer.rollback(version)
-    assert bench.status.served_position == learned < bench.status.processed_through
-    bench.reopen()
-    bench.trainer.advance(0.0)
-    assert bench.status.served_position == learned
-    bench.feed(digit_events([4, 5], "third"))
-    bench.drain()
-    assert bench.status.served_position == bench.status.processed_through
-
-
-def test_what_a_refusal_undid_does_not_count_as_served(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, strategies=[], promotion=PromotionSettings(min_interval_seconds=0, refused="restore"))
-    bench.feed(digit_events([0, 1, 2, 3], "low", limit=170))
-    bench.drain()
-    served = bench.status.served_position
-    bench.feed(digit_events([6, 7, 8, 9], "high", limit=170))
-    while bench.trainer.advance(0.0) and "refuse" not in bench.status.gate:
-        served = bench.status.served_position
-    assert bench.status.gate["refuse"] == 1
-    assert bench.status.served_position == served < bench.status.processed_through
-
-
 def test_positions_that_bring_nothing_to_learn_are_served_at_once(tmp_path: Path) -> None:
     bench = Bench(tmp_path, promotion=PromotionSettings(min_interval_seconds=0, mode="apprentice"))
     events = digit_events([0, 1], "first")
@@ -300,39 +181,6 @@ def test_positions_that_bring_nothing_to_learn_are_served_at_once(tmp_path: Path
     bench.feed(training)
     bench.drain()
     assert (bench.status.served_position, bench.status.processed_through) == (len(probes), len(events))
-
-
-def test_a_kill_during_a_rollback_leaves_champion_and_learner_together(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    version, weights = two_versions(bench)
-    monkeypatch.setattr(bench.service, "announce", kill)
-    with pytest.raises(Killed):
-        bench.trainer.rollback(version)
-    bench.reopen()
-    assert Artifact.from_files(bench.service.files).version == version
-    assert bench.fingerprint == weights
-
-
-@pytest.mark.parametrize("damaged", ["versions/{version}/weights.safetensors", "checkpoints/{step:09d}.safetensors"])
-def test_a_rollback_to_what_is_damaged_is_refused_and_changes_nothing(
-    bench: Bench, tmp_path: Path, damaged: str
-) -> None:
-    for task, digits in (("first", [0, 1]), ("second", [2, 3])):
-        bench.feed(digit_events(digits, task))
-        bench.drain()
-        bench.trainer.end()
-        bench.reopen()
-    champion, weights = Artifact.from_files(bench.service.files).version, bench.fingerprint
-    target = bench.service.versions[-2]
-    file = tmp_path / "trainer" / damaged.format(version=target.version, step=target.lineage.round)
-    file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises((UnknownVersion, CorruptState), match="not the file"):
-        bench.trainer.rollback(target.version)
-    assert bench.fingerprint == weights
-    bench.reopen()
-    assert Artifact.from_files(bench.service.files).version == champion
-    assert bench.fingerprint == weights
 
 
 def test_a_service_that_missed_the_champion_is_told_again(bench: Bench) -> None:
