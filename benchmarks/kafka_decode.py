@@ -7,6 +7,7 @@ and of its instance into a row; "trainer" is the whole intake: duplicates, probe
 events. CPU seconds are those of this process, so that rate does not depend on what else the machine does.
 """
 
+import gc
 import json
 import logging
 import random
@@ -66,6 +67,7 @@ class Rate(NamedTuple):
 def main(as_json: Annotated[bool, typer.Option("--json")] = False, rounds: int = 5, events: int = 50_000) -> None:
     """Measures all, in turn, and prints one table."""
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    gc.freeze()  # as the trainer does
     with tempfile.TemporaryDirectory() as folder, running_broker(Path(folder)) as broker:
         small, large = bodies(SMALL, events), bodies(LARGE, events // 10)
         bench = Bench(broker, Path(folder), rounds)

@@ -1,5 +1,6 @@
 """The trainer as a Ray actor: one thread learns, the actor's own thread takes commands (only here is ray known)."""
 
+import gc
 import os
 import threading
 import traceback
@@ -90,6 +91,7 @@ class TrainerActor:
         self._is_stopping = False
         self._mirror = mirror(config)
         self._trainer = assemble(config, HubLink(config.model), self._mirror.wake)
+        gc.freeze()  # what is loaded by now stays: searching it again and again took a third of reading feedback
         self._thread = threading.Thread(target=self._run, name="trainer", daemon=True)
         self._thread.start()
 
