@@ -85,8 +85,9 @@ def require_started(settings: Settings, trainer: Any) -> None:
     try:
         ray.get(trainer.ping.remote())
     except ray.exceptions.RayActorError as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise InvalidConfiguration("trainer_failed", f"{settings.model}: {lines[-1].strip()}") from None
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[-1].removeprefix(f"{InvalidConfiguration.__module__}.{InvalidConfiguration.__name__}: ")
+        raise InvalidConfiguration("trainer_failed", f"{settings.model}: {reason}") from None
 
 
 def stop(trainers: Sequence[Any]) -> None:
