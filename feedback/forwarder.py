@@ -2,11 +2,12 @@
 
 import logging
 import threading
+import time
 
 import msgspec
 
 from contracts.events import DEFAULT_TASK
-from feedback.errors import FeedbackUnavailable
+from feedback.errors import FeedbackGap, FeedbackReplaced, FeedbackUnavailable
 from feedback.log import Cursor, Record
 from feedback.messages import POSITION_HEADER
 from feedback.publisher import Message, Publisher
@@ -67,12 +68,13 @@ class Forwarder:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            detail = ""
             try:
                 failure = self._forward()
-            except FeedbackUnavailable as error:
-                failure = error.code
+            except (FeedbackUnavailable, FeedbackGap, FeedbackReplaced) as error:
+                failure, detail = error.code, error.detail
             if failure != self._failure:
-                LOGGER.warning("Forwarding to Kafka: %s", failure or "works again")
+                LOGGER.warning("Forwarding to Kafka: %s", detail or failure or "works again")
             self._failure = failure
             if failure is not None:
                 self._stopping.wait(RETRY_SECONDS)
@@ -94,8 +96,12 @@ class Forwarder:
 
     def _give_up(self, record: Record, reason: str) -> str | None:
         """Keeps a record that Kafka refuses, and sends its position without it: the reader accounts for it as dead."""
+        LOGGER.error("Event %d was refused by Kafka and is kept in the outbox: %s", record.offset, reason)
         self._outbox.dead_letter(record, "refused_by_kafka", reason)
-        return self._publisher.publish([self._message(record)._replace(value=None)]).failure
+        message = self._message(record)
+        # The key or the time may be why it was refused, and Kafka takes no record without both key and value.
+        marker = message._replace(key=message.key or message.headers[0][1], value=None, timestamp=time.time())
+        return self._publisher.publish([marker]).failure
 
     def _message(self, record: Record) -> Message:
         headers = [(POSITION_HEADER, str(record.position).encode())]

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, MessageSizeTooLargeError
+from kafka.errors import (
+    InvalidRecordError,
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 
 from feedback.settings import KafkaSettings
 from feedback.topics import BOOTSTRAP_MILLISECONDS, MAX_RECORD_BYTES, Topics, connection
@@ -17,6 +23,8 @@ ACKNOWLEDGED_SECONDS = 10.0
 CLOSE_SECONDS = 1.0
 BATCH_BYTES = 256 << 10
 LINGER_MILLISECONDS = 5
+REFUSED = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError, InvalidTimestampError)
+"""What is wrong with the record itself: too large, without the key that a compacted topic needs, or too old."""
 
 
 class Message(NamedTuple):
@@ -42,7 +50,8 @@ class Published(NamedTuple):
 class Publisher:
     """Publishes to one topic, at least once; one thread at a time may use it.
 
-    After a failure the producer is thrown away with all it still holds, so that a long outage costs no memory.
+    After a failure the producer is thrown away with all it still holds, so that a long outage costs no memory; after a
+    refusal it would also repeat that error for every record that follows.
     """
 
     def __init__(self, settings: KafkaSettings, topic: str, partitions: int) -> None:
@@ -52,19 +61,21 @@ class Publisher:
         self._producer: Any = None
 
     def publish(self, messages: Sequence[Message]) -> Published:
-        """Sends the messages in order and waits until each is in the topic or has failed, about 10 seconds at most."""
-        try:
-            self._open()
-            futures, failure = self._send(messages)
-        except (KafkaError, OSError) as error:
-            self.close()
-            return Published(0, type(error).__name__)
-        sent, failed = _await(futures)
-        failure = failed or failure
-        if failure is None or isinstance(failure, MessageSizeTooLargeError):
-            return Published(sent, failure and type(failure).__name__, failure is not None)
-        self.close()
-        return Published(sent, type(failure).__name__)
+        """Sends the messages in order and waits until each is in the topic or has failed.
+
+        It takes about 10 seconds at most, unless one is refused: Kafka refuses its neighbours too, and only alone does
+        it show which one is meant, so the rest is sent one by one up to that one.
+        """
+        published = self._publish(messages)
+        if not published.is_refused or len(messages) == 1:
+            return published
+        sent = published.sent
+        for message in messages[sent:]:
+            alone = self._publish([message])
+            if alone.failure is not None:
+                return alone._replace(sent=sent)
+            sent += 1
+        return Published(sent)
 
     def close(self) -> None:
         """Closes the connection and forgets what was not acknowledged."""
@@ -73,7 +84,22 @@ class Publisher:
                 self._producer.close(timeout=CLOSE_SECONDS)
             self._producer = None
 
-    def _send(self, messages: Sequence[Message]) -> tuple[list[Any], Exception | None]:
+    def _publish(self, messages: Sequence[Message]) -> Published:
+        try:
+            self._open()
+            futures, unsent = self._send(messages)
+        except (KafkaError, OSError) as error:
+            self.close()
+            return Published(0, type(error).__name__)
+        sent, failures = _await(futures)
+        failures += unsent
+        if not failures:
+            return Published(sent)
+        self.close()
+        refusal = next((failure for failure in failures if isinstance(failure, REFUSED)), None)
+        return Published(sent, type(refusal or failures[0]).__name__, refusal is not None)
+
+    def _send(self, messages: Sequence[Message]) -> tuple[list[Any], list[Exception]]:
         futures: list[Any] = []
         for message in messages:
             try:
@@ -85,9 +111,9 @@ class Publisher:
                     timestamp_ms=int(message.timestamp * 1000),
                 )
             except MessageSizeTooLargeError as error:
-                return futures, error
+                return futures, [error]
             futures.append(future)
-        return futures, None
+        return futures, []
 
     def _open(self) -> None:
         if self._producer is not None:
@@ -107,14 +133,15 @@ class Publisher:
         )
 
 
-def _await(futures: list[Any]) -> tuple[int, Exception | None]:
-    """Waits for all; returns how many succeeded before the first failure, and that failure."""
+def _await(futures: list[Any]) -> tuple[int, list[Exception]]:
+    """Waits for all; returns how many succeeded before the first failure, and all failures."""
     deadline = time.monotonic() + ACKNOWLEDGED_SECONDS
-    sent, failure = 0, None
+    sent = 0
+    failures: list[Exception] = []
     for future in futures:
         try:
             future.get(timeout=max(0.0, deadline - time.monotonic()))
-            sent += failure is None
+            sent += not failures
         except KafkaError as error:
-            failure = failure or error
-    return sent, failure
+            failures.append(error)
+    return sent, failures

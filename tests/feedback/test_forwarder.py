@@ -128,6 +128,32 @@ def test_what_kafka_refuses_is_put_aside_and_only_its_position_goes_on(broker: B
     reader.close()
 
 
+@pytest.mark.parametrize(
+    ("configs", "key", "refused", "reason"),
+    [
+        ({"cleanup.policy": "compact"}, "subject", {"subject": None}, "InvalidRecordError"),
+        ({"max.message.bytes": "2000"}, "task", {"instance": "x" * 3000}, "MessageSizeTooLargeError"),
+    ],
+)
+def test_what_the_topic_refuses_costs_its_neighbours_nothing(
+    broker: Broker, tmp_path: Path, configs: dict[str, str], key: str, refused: dict[str, str | None], reason: str
+) -> None:
+    topic, outbox = Topic(broker), SqliteLog(tmp_path / "feedback.db")
+    topic.create(**configs)
+    good = events(6, subject="Ann")
+    bad = msgspec.json.encode({"event_id": "bad", "label": "a", "instance": [1], "subject": "Ann"} | refused)
+    outbox.append([*good[:3], ("bad", bad), *good[3:]])
+    forwarder = Forwarder(outbox, topic.settings.model_copy(update={"key": key}), topic.model)
+    forwarder.start()
+    _await(lambda: forwarder.pending() == 0)
+    (letter,) = outbox.dead_letters()
+    assert (letter.position, letter.code, letter.detail) == (4, "refused_by_kafka", reason)
+    reader = topic.reader()
+    assert _positions(reader.read, 7) == set(range(1, 8))
+    _close(forwarder, outbox)
+    reader.close()
+
+
 def test_without_a_broker_events_wait_and_the_reason_shows(own_broker: Broker, tmp_path: Path) -> None:
     own_broker.kill()
     topic, outbox = Topic(own_broker), SqliteLog(tmp_path / "feedback.db")

@@ -53,12 +53,19 @@ class Topic:
         """An administrator's connection."""
         return KafkaAdminClient(bootstrap_servers=self.settings.bootstrap_servers)
 
+    def create(self, **configs: str) -> None:
+        """Makes the topic with settings of its own."""
+        topic = {"num_partitions": 1, "replication_factor": 1, "configs": configs}
+        admin = self.admin()
+        admin.create_topics({self.name: topic}, wait_for_metadata=True)
+        admin.close()
+
     def recreate(self) -> None:
         """Deletes the topic and makes it anew."""
         admin = self.admin()
         admin.delete_topics([self.name])
-        admin.create_topics({self.name: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
         admin.close()
+        self.create()
 
     def dead_letters(self, count: int) -> list[Any]:
         """The first records of the dead-letter topic, as soon as there are `count`."""
