@@ -70,10 +70,6 @@ class History:
         self._database.execute("INSERT INTO serving (version, promoted_at) VALUES (?, ?)", (version, at))
         return self.aliases().generation
 
-    def was_served(self, version: int) -> bool:
-        """Whether a version is the champion or was it before."""
-        return bool(self._database.value("SELECT EXISTS (SELECT 1 FROM serving WHERE version=?)", (version,)))
-
     def promoted_at(self) -> float:
         """Unix time of the last change of the champion; 0 before the first."""
         return float(self._database.value("SELECT coalesce(max(promoted_at), 0) FROM serving"))

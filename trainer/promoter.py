@@ -102,10 +102,9 @@ class Promoter:
     def serve_again(self, version: Artifact) -> None:
         """Makes a version the champion; belongs inside `Database.transaction`, and `crown` after it.
 
-        One that never was the champion is promoted by this, so what it reached counts for the budget from now on.
+        What it reached counts for the budget from now on, whatever versions without its labels made of that meanwhile.
         """
-        if not self._history.was_served(version.version):
-            self._database.put("best", raised(self.best(), version.probes))
+        self._database.put("best", raised(self.best(), version.probes))
         self._history.serve(version.version, time.time())
 
     def prune(self) -> None:

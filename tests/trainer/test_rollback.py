@@ -108,6 +108,18 @@ def test_what_a_person_promotes_sets_the_best_that_the_budget_counts_from(tmp_pa
     assert bench.status.tasks[0].best_accuracy == challenger.probes.accuracy[0]
 
 
+def test_the_best_of_a_task_comes_back_with_the_version_that_knows_it(bench: Bench) -> None:
+    early, _ = two_versions(bench)
+    late = bench.status.version
+    best = next(task.best_accuracy for task in bench.status.tasks if task.task == "second")
+    assert best
+    bench.trainer.rollback(early)
+    bench.feed(digit_events([6, 7], "third"))
+    bench.drain()
+    bench.trainer.rollback(late)
+    assert next(task.best_accuracy for task in bench.status.tasks if task.task == "second") == best
+
+
 def test_what_a_rollback_undid_does_not_count_as_served(bench: Bench) -> None:
     version, _ = two_versions(bench)
     learned = len(digit_events([0, 1], "first"))
