@@ -9,7 +9,7 @@ import msgspec
 from contracts.events import DEFAULT_TASK
 from feedback.errors import FeedbackGap, FeedbackReplaced, FeedbackUnavailable
 from feedback.log import Cursor, Record
-from feedback.messages import POSITION_HEADER
+from feedback.messages import position_header
 from feedback.publisher import Message, Publisher
 from feedback.settings import KafkaSettings
 from feedback.sqlite import PARTITION, SqliteLog
@@ -104,7 +104,7 @@ class Forwarder:
         return self._publisher.publish([marker]).failure
 
     def _message(self, record: Record) -> Message:
-        headers = [(POSITION_HEADER, str(record.position).encode())]
+        headers = [position_header(self._outbox.identity, record.position)]
         return Message(self._key(record.body or b""), record.body, headers, record.accepted_at)
 
     def _key(self, body: bytes) -> bytes | None:

@@ -52,14 +52,15 @@ _Polled = Mapping[TopicPartition, Sequence[Any]]
 class KafkaReader:
     """A `FeedbackReader` over every partition of the model's topic; it connects when first used and when it must.
 
+    The positions in its records are those of the outbox of that identity; other outboxes' events come without one.
     Beyond the interface it raises `FeedbackUnavailable` where waiting does not help: access refused, no such topic,
     or a compression that this Python cannot read.
     """
 
     first_offset = 0
 
-    def __init__(self, settings: KafkaSettings, model: str) -> None:
-        self._settings, self._model = settings, model
+    def __init__(self, settings: KafkaSettings, model: str, outbox: str = "") -> None:
+        self._settings, self._model, self._outbox = settings, model, outbox
         self._name = settings.topic_of(model)
         self._topics: Topics | None = None
         self._topic: Topic | None = None
@@ -290,7 +291,7 @@ class KafkaReader:
     def _deliver(self, polled: _Polled) -> list[Record]:
         records: list[Record] = []
         for place, messages in polled.items():
-            records.extend(map(to_record, messages))
+            records.extend(to_record(message, self._outbox) for message in messages)
             self._next[place.partition] = messages[-1].offset + 1
             self._end[place.partition] = max(self._end.get(place.partition, 0), messages[-1].offset + 1)
         return records

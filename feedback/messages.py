@@ -7,19 +7,27 @@ from feedback.cloudevents import unwrap
 from feedback.log import Original, Record
 
 POSITION_HEADER = "outbox-position"
-"""Header that the forwarder adds: the position in the outbox that the REST answer named.
+"""Header that the forwarder adds: the outbox's identity and the position in it that the REST answer named.
 
 With a null value it stands for an event that the broker would not take, so that its position is accounted for."""
 
 
-def to_record(message: Any) -> Record:
-    """Reads a `ConsumerRecord` of kafka-python; only CloudEvents are decoded here."""
+def position_header(outbox: str, position: int | None) -> tuple[str, bytes]:
+    """The header of an event forwarded from an outbox."""
+    return POSITION_HEADER, f"{outbox}:{position}".encode()
+
+
+def to_record(message: Any, outbox: str) -> Record:
+    """Reads a `ConsumerRecord` of kafka-python; only CloudEvents are decoded here.
+
+    Positions count for one outbox: those of another, of an earlier state or another machine, are left out.
+    """
     value, headers = message.value, message.headers
     position: int | None = None
     body: bytes | None = value
     error: str | None = None
     if len(headers) == 1 and headers[0][0] == POSITION_HEADER:
-        position = _position(headers[0][1])
+        position = _position(headers[0][1], outbox)
         error = "refused_by_kafka" if value is None else None
     else:
         try:
@@ -30,5 +38,6 @@ def to_record(message: Any) -> Record:
     return Record(message.partition, message.offset, position, message.timestamp / 1000, body, error, original)
 
 
-def _position(header: bytes | None) -> int | None:
-    return int(header) if header is not None and header.isdigit() and len(header) < 20 else None
+def _position(header: bytes | None, outbox: str) -> int | None:
+    name, _, digits = (header or b"").rpartition(b":")
+    return int(digits) if name == outbox.encode() and digits.isdigit() and len(digits) < 20 else None

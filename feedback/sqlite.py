@@ -164,6 +164,15 @@ class SqliteLog:
         check_kept(self._name, PARTITION, first, last + 1 if kept is None else kept, last + 1)
 
 
+def identity_of(path: Path) -> str:
+    """The identity of the log in that file, which is made if there is none yet."""
+    log = SqliteLog(path)
+    try:
+        return log.identity
+    finally:
+        log.close()
+
+
 class _Batch:
     """Sorts one batch into new, repeated and conflicting events, and numbers the new ones."""
 

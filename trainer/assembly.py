@@ -14,7 +14,7 @@ from feedback.kafka import KafkaReader
 from feedback.log import FeedbackReader
 from feedback.predictions import PredictionLog
 from feedback.settings import FeedbackSettings, KafkaSettings, PredictionSettings
-from feedback.sqlite import SqliteLog
+from feedback.sqlite import SqliteLog, identity_of
 from networks.build import build
 from networks.flat import Network
 from networks.settings import NetworkSpec
@@ -111,9 +111,10 @@ def mirror(config: TrainerConfiguration) -> Mirror:
 
 
 def _reader(config: TrainerConfiguration) -> FeedbackReader:
+    path = config.directory / "feedback.db"
     if isinstance(config.feedback, KafkaSettings):
-        return KafkaReader(config.feedback, config.model)
-    return SqliteLog(config.directory / "feedback.db")
+        return KafkaReader(config.feedback, config.model, identity_of(path))
+    return SqliteLog(path)
 
 
 def _intake(config: TrainerConfiguration, stores: Stores) -> Intake:

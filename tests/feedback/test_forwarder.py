@@ -33,7 +33,7 @@ def test_every_event_arrives_once_with_its_position(broker: Broker, tmp_path: Pa
     forwarder = Forwarder(outbox, topic.settings, topic.model)
     forwarder.start()
     outbox.append(accepted[1200:])
-    reader = topic.reader()
+    reader = topic.reader(outbox.identity)
     records = read_all(reader, {}, 2500)
     assert [(record.position, record.body) for record in records] == [
         (position, body) for position, (_, body) in enumerate(accepted, start=1)
@@ -65,7 +65,7 @@ def test_the_key_is_the_task_or_the_subject(
     _await(lambda: forwarder.pending() == 0)
     (message,) = topic.messages(topic.name, 1)
     assert message.key == expected
-    assert message.headers == [("outbox-position", b"1")]
+    assert message.headers == [("outbox-position", f"{outbox.identity}:1".encode())]
     _close(forwarder, outbox)
 
 
@@ -86,7 +86,7 @@ def test_nothing_is_lost_when_the_broker_is_killed_midway(own_broker: Broker, tm
     appender.join()
     _await(lambda: forwarder.pending() == 0)
     total = outbox.end()[0] - 1
-    reader = topic.reader()
+    reader = topic.reader(outbox.identity)
     assert _positions(reader.read, total) == set(range(1, total + 1))
     assert forwarder.failure is None
     _close(forwarder, outbox)
@@ -106,9 +106,25 @@ def test_a_new_process_goes_on_where_the_last_one_was(broker: Broker, tmp_path: 
     forwarder = Forwarder(outbox, topic.settings, topic.model)
     forwarder.start()
     _await(lambda: forwarder.pending() == 0)
-    reader = topic.reader()
+    reader = topic.reader(outbox.identity)
     assert _positions(reader.read, 900) == set(range(1, 901))
     _close(forwarder, outbox)
+    reader.close()
+
+
+def test_positions_of_another_outbox_are_left_out(broker: Broker, tmp_path: Path) -> None:
+    topic = Topic(broker)
+    outboxes = [SqliteLog(tmp_path / name / "feedback.db") for name in ("before", "now")]
+    for outbox in outboxes:
+        outbox.append(events(3))
+        forwarder = Forwarder(outbox, topic.settings, topic.model)
+        forwarder.start()
+        _await(lambda: forwarder.pending() == 0)  # noqa: B023
+        _close(forwarder, outbox)
+    reader = topic.reader(outboxes[1].identity)
+    records = read_all(reader, {}, 6)
+    assert [record.position for record in records] == [None, None, None, 1, 2, 3]
+    assert all(record.error is None and record.body for record in records)
     reader.close()
 
 
@@ -120,7 +136,7 @@ def test_what_kafka_refuses_is_put_aside_and_only_its_position_goes_on(broker: B
     forwarder.start()
     _await(lambda: forwarder.pending() == 0)
     assert [(letter.position, letter.code) for letter in outbox.dead_letters()] == [(3, "refused_by_kafka")]
-    reader = topic.reader()
+    reader = topic.reader(outbox.identity)
     records = read_all(reader, {}, 6)
     assert [record.position for record in records] == [1, 2, 3, 4, 5, 6]
     assert [record.position for record in records if record.error == "refused_by_kafka"] == [3]
@@ -148,7 +164,7 @@ def test_what_the_topic_refuses_costs_its_neighbours_nothing(
     _await(lambda: forwarder.pending() == 0)
     (letter,) = outbox.dead_letters()
     assert (letter.position, letter.code, letter.detail) == (4, "refused_by_kafka", reason)
-    reader = topic.reader()
+    reader = topic.reader(outbox.identity)
     assert _positions(reader.read, 7) == set(range(1, 8))
     _close(forwarder, outbox)
     reader.close()

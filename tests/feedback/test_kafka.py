@@ -191,7 +191,8 @@ def test_partitions_added_later_are_read(topic: Topic, reader: KafkaReader) -> N
     assert len(records) == 7
 
 
-def test_other_programs_records_are_unwrapped(topic: Topic, reader: KafkaReader) -> None:
+def test_other_programs_records_are_unwrapped(topic: Topic) -> None:
+    reader = topic.reader("own")
     data = b'{"label":"a","instance":[1]}'
     attributes = {"specversion": "1.0", "type": EVENT_TYPE, "source": "/s", "id": "ce-1"}
     headers = [(f"ce_{name}", value.encode()) for name, value in attributes.items()]
@@ -199,11 +200,12 @@ def test_other_programs_records_are_unwrapped(topic: Topic, reader: KafkaReader)
     topic.send([data], headers=headers)
     whole = msgspec.json.encode({**attributes, "data": msgspec.Raw(data)})
     topic.send([whole], headers=[("content-type", b"application/cloudevents+json")])
-    topic.send([data], headers=[("outbox-position", b"17")])
-    topic.send([data], headers=[("outbox-position", b"none")])
-    records = read_all(reader, {}, 5)
-    assert [_event_id(record) for record in records] == [None, "ce-1", "ce-1", None, None]
-    assert [record.position for record in records] == [None, None, None, 17, None]
+    for place in (b"own:17", b"own:none", b"other:18", b"19"):
+        topic.send([data], headers=[("outbox-position", place)])
+    records = read_all(reader, {}, 7)
+    assert [_event_id(record) for record in records] == [None, "ce-1", "ce-1", None, None, None, None]
+    assert [record.position for record in records] == [None, None, None, 17, None, None, None]
+    reader.close()
 
 
 def test_poison_goes_to_the_dead_letter_topic_as_it_came(topic: Topic, reader: KafkaReader) -> None:

@@ -29,9 +29,9 @@ class Topic:
         self.name = self.settings.topic_of(self.model)
         self.dead = self.settings.dead_letter_topic_of(self.model)
 
-    def reader(self) -> KafkaReader:
-        """A reader that has reached the broker."""
-        reader = KafkaReader(self.settings, self.model)
+    def reader(self, outbox: str = "") -> KafkaReader:
+        """A reader that has reached the broker and knows the positions of one outbox."""
+        reader = KafkaReader(self.settings, self.model, outbox)
         assert reader.end()
         return reader
 
