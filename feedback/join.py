@@ -1,5 +1,8 @@
 """Joins feedback with the predictions it names: one reading of prediction ids for all who need them."""
 
+import itertools
+import secrets
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -10,6 +13,8 @@ from contracts.events import FeedbackEvent
 
 MAX_DIGITS = 9
 """Of a place in a request; longer ones are nobody's."""
+FLUSHED_SECONDS = 0.2
+"""Age at which every answered request is on disk, ten times what that takes; younger ones are worth waiting for."""
 
 
 class Recollection(Protocol):
@@ -40,6 +45,18 @@ class Whole(NamedTuple):
 
     event: FeedbackEvent
     instance: msgspec.Raw
+
+
+class RequestKeys:
+    """Names requests, differently in every process; a name tells when it was given, so that all know its age."""
+
+    def __init__(self) -> None:
+        self._prefix = secrets.token_hex(6)
+        self._numbers = itertools.count(1)
+
+    def issue(self) -> str:
+        """The key of a request that is about to be recorded."""
+        return f"{self._prefix}-{next(self._numbers)}-{time.time_ns() // 1_000_000:x}"
 
 
 def prediction_id(key: str, index: int) -> str:
@@ -78,16 +95,28 @@ class Join:
         self._recollection = recollection
         self._takes_task = takes_task
 
-    def recall(self, events: Iterable[FeedbackEvent], wait_seconds: float) -> Recalled:
-        """Looks all of them up at once, waiting up to `wait_seconds` for predictions that were just answered.
+    def recall(self, events: Iterable[FeedbackEvent]) -> Recalled:
+        """Looks all of them up at once, and again until they are found or 0.2 s old if they were just answered.
 
         Raises:
             FeedbackUnavailable: the predictions cannot be read.
         """
         places = (_place(event) for event in events if event.instance is msgspec.UNSET)
         keys = sorted({place.key for place in places if place is not None})
-        bodies = self._recollection.find(keys, wait_seconds) if keys else {}
+        bodies = dict(self._recollection.find(keys, 0.0)) if keys else {}
+        waits = {key: _wait_seconds(key) for key in keys if key not in bodies}
+        if young := [key for key, seconds in waits.items() if seconds > 0.0]:
+            bodies |= self._recollection.find(young, max(waits.values()))
         return Recalled({key: _REQUEST.decode(body) for key, body in bodies.items()}, self._takes_task)
+
+
+def _wait_seconds(key: str) -> float:
+    """How long the request may still be on its way to the disk; 0 if it is too old, or nobody's."""
+    try:
+        age = time.time() - int(key.rpartition("-")[2], 16) / 1000
+    except ValueError:
+        return 0.0
+    return FLUSHED_SECONDS - abs(age) if abs(age) < FLUSHED_SECONDS else 0.0
 
 
 def _place(event: FeedbackEvent) -> _Place | None:

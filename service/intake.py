@@ -19,8 +19,6 @@ from service.errors import Answer, RequestFault, problem
 from service.limits import Receive, Scope, read_body
 
 SHOWN_REJECTIONS = 20
-JOIN_SECONDS = 0.1
-"""How long predictions that were just answered may take to be found."""
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
@@ -59,7 +57,7 @@ class Intake:
         """
         rejected: list[Rejection] = []
         decoded = _sift(enumerate(raws), decode_event, rejected)
-        recalled = self._join.recall((event for _, event in decoded), JOIN_SECONDS)
+        recalled = self._join.recall(event for _, event in decoded)
         events = _sift(decoded, lambda event: self._complete(event, recalled), rejected)
         bodies = [(event.event_id or "", encode_event(event)) for _, event in events]
         appended = self._log.append(bodies) if bodies else Appended(0, [], [], [])

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import json
-import secrets
 import types
 from typing import Any, Protocol
 
@@ -15,7 +14,7 @@ from contracts.answers import Prediction, Predictions
 from contracts.errors import InvalidInstance
 from contracts.events import TaskName, explain
 from contracts.inputs import InputSpec, describe
-from feedback.join import prediction_id
+from feedback.join import RequestKeys, prediction_id
 from service.batches import Batches, Predicted
 from service.champion import Champion, Serving
 from service.counts import Counts
@@ -97,20 +96,19 @@ class PredictRoute:
         self._recorder = recorder
         self._counts = counts
         self._max_bytes = max_bytes
-        self._prefix = secrets.token_hex(6)
-        self._numbers = itertools.count(1)
+        self._keys = RequestKeys()
         self._batches = Batches()
 
     async def __call__(self, scope: Scope, receive: Receive) -> Answer:
         """One request; its answers name the version that gave them, all the same one."""
         body = await read_body(scope, receive, self._max_bytes)
         serving = self._serving()
-        key = f"{self._prefix}-{next(self._numbers)}"
         if len(body) <= INLINE_BYTES:
             rows, task, is_scored = self._decode(body)
             predicted = await self._batches.predict(serving, rows, task)
         else:
             predicted, task, is_scored = await asyncio.to_thread(self._predict_alone, body, serving)
+        key = self._keys.issue()
         self._recorder.record(key, serving.version, body)
         self._counts.predicted(serving.version, len(predicted.labels))
         scores = _named(predicted.scores, serving, task) if is_scored else itertools.repeat(None)

@@ -12,8 +12,6 @@ from feedback.join import Join, Recalled, Recollection, Whole
 from feedback.log import Record
 
 Fault = InvalidEvent | InvalidInstance
-JOIN_SECONDS = 0.2
-"""How long a batch waits for predictions that a replica has answered and not yet written: ten times what that takes."""
 
 
 class Predictions(Recollection, Protocol):
@@ -48,7 +46,7 @@ class Reception:
     def read(self, records: Sequence[Record]) -> list[Arrival]:
         """Returns one arrival for each record, in order; events that name a known prediction are completed by it."""
         events = [_event(record) for record in records]
-        recalled = self._join.recall((event for event in events if isinstance(event, FeedbackEvent)), JOIN_SECONDS)
+        recalled = self._join.recall(event for event in events if isinstance(event, FeedbackEvent))
         wholes = [_whole(event, recalled) for event in events]
         instances = self._instances([whole.instance if isinstance(whole, Whole) else whole for whole in wholes])
         named = [

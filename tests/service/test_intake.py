@@ -112,6 +112,26 @@ def test_a_prediction_is_still_joined_after_the_replica_was_replaced(tmp_path: P
         assert service.feedback({"events": [named]}).document["accepted"] == 1
 
 
+class Expired:
+    """Predictions that are all forgotten; it notes how long it was to wait for them."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    def find(self, _keys: Sequence[str], wait_seconds: float = 0.1) -> dict[str, bytes]:
+        """Never finds."""
+        self.waits.append(wait_seconds)
+        return {}
+
+
+def test_expired_predictions_hold_the_feedback_of_others_up_for_no_moment() -> None:
+    predictions = Expired()
+    intake = Intake(InstanceDecoder(parse_input(TENSOR)), LabelSpec(), FullDisk(), predictions)
+    receipt = intake.accept([msgspec.Raw(b'{"prediction_id":"0123456789ab-7-19a0b1c2d3e.0","label":"cat"}')])
+    assert [rejection.error for rejection in receipt.rejected] == ["unknown_prediction"]
+    assert predictions.waits == [0.0]
+
+
 class FullDisk:
     """A log and a memory on a disk that takes nothing more."""
 

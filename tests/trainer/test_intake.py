@@ -10,7 +10,7 @@ import pytest
 
 from contracts.inputs import TensorInput
 from contracts.labels import LabelSpec
-from feedback.join import prediction_id
+from feedback.join import RequestKeys, prediction_id
 from feedback.log import Record
 from feedback.predictions import PredictionLog
 from trainer.arrivals import Predictions
@@ -87,9 +87,11 @@ def test_a_joined_event_takes_the_task_of_its_prediction_in_the_task_scenario(tm
 def test_a_prediction_that_a_replica_is_still_writing_down_is_waited_for(tmp_path: Path) -> None:
     replica, trainer = (PredictionLog(tmp_path / "predictions.db", 3600.0, 1 << 20) for _ in range(2))
     desk = Desk(tmp_path, LabelSpec(), trainer)
+    keys = RequestKeys()
     for number in range(3):
-        replica.record(f"r-{number}", 1, b'{"instances": [[1, 2]]}')
-        named = {"event_id": f"e{number}", "prediction_id": prediction_id(f"r-{number}", 0), "label": "no"}
+        key = keys.issue()
+        replica.record(key, 1, b'{"instances": [[1, 2]]}')
+        named = {"event_id": f"e{number}", "prediction_id": prediction_id(key, 0), "label": "no"}
         assert len(desk.sort(named).examples) == 1
     replica.close()
     desk.intake.close()
