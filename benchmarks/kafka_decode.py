@@ -31,7 +31,7 @@ from contracts.inputs import InstanceDecoder, TensorInput
 from contracts.labels import LabelSpec
 from feedback.kafka import MAX_POLL_RECORDS, KafkaReader
 from feedback.log import Cursor, FeedbackReader, Record
-from feedback.messages import POSITION_HEADER
+from feedback.messages import position_header
 from feedback.predictions import PredictionLog
 from feedback.settings import KafkaSettings
 from feedback.sqlite import SqliteLog
@@ -42,6 +42,7 @@ from trainer.policies import TaskSettings
 from trainer.settings import LearnerSettings
 from trainer.stores import Stores
 
+OUTBOX = "benchmark"
 SMALL, LARGE = 16, 784
 """Numbers in an instance: 16 make an event of about 200 bytes, 784 are an MNIST image."""
 NUMBERS = random.Random(0)
@@ -109,7 +110,7 @@ def kafka_rates(bench: Bench, events: list[tuple[str, bytes]], numbers: int, is_
     """Rates out of a topic, filled as the forwarder fills it (with a header) or as other programs do (without)."""
     settings = KafkaSettings(kind="kafka", bootstrap_servers=bench.broker.bootstrap_servers)
     model, source = uuid.uuid4().hex, "Kafka, forwarded" if is_forwarded else "Kafka, bare"
-    reader = KafkaReader(settings, model)
+    reader = KafkaReader(settings, model, OUTBOX)
     reader.end()
     fill(settings, model, events, is_forwarded)
     spec, size, count = TensorInput(shape=(numbers,)), len(events[0][1]), len(events)
@@ -145,7 +146,7 @@ def fill(settings: KafkaSettings, model: str, events: Sequence[tuple[str, bytes]
     """Writes events to the topic, with the header of the outbox when forwarded."""
     producer = KafkaProducer(bootstrap_servers=settings.bootstrap_servers, linger_ms=5, batch_size=256 << 10)
     for position, (_, body) in enumerate(events):
-        headers = [(POSITION_HEADER, str(position).encode())] if is_forwarded else []
+        headers = [position_header(OUTBOX, position)] if is_forwarded else []
         producer.send(settings.topic_of(model), body, key=b"t1", headers=headers)
     producer.flush()
     producer.close()
@@ -181,7 +182,7 @@ def intake(settings: KafkaSettings, model: str, spec: TensorInput, bench: Bench,
     stores = Stores.open(folder, "benchmark")
     predictions = PredictionLog(folder / "predictions.db", 3600.0, 1 << 20)
     sorter = Intake(spec, LabelSpec(), stores.examples, predictions, 0.1)
-    ingest = Ingest(KafkaReader(settings, model), sorter, stores, LearnerSettings(), TaskSettings())
+    ingest = Ingest(KafkaReader(settings, model, OUTBOX), sorter, stores, LearnerSettings(), TaskSettings())
     while count > 0:
         examples, _ = ingest.take(1.0)
         count -= len(examples)
