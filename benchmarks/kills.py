@@ -15,6 +15,9 @@ import sys
 import tempfile
 import threading
 import time
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +32,7 @@ from contracts.events import FeedbackEvent
 from lifelong.actors import training
 from lifelong.client import Client, Patience, wait_ready
 from lifelong.data import small_digits
-from lifelong.errors import ServiceUnreachable
+from lifelong.errors import RequestRefused, ServiceUnreachable
 from lifelong.output import emit, stderr
 from lifelong.settings import load_settings
 from service.environment import free_port
@@ -118,6 +121,10 @@ class Stream(threading.Thread):
                     receipt = client.feedback(events)
             except ServiceUnreachable:
                 continue
+            except RequestRefused as refusal:
+                if refusal.problem["status"] != HTTPStatus.SERVICE_UNAVAILABLE:
+                    raise
+                continue
             if receipt.accepted + receipt.duplicates == len(events):
                 self.accepted.update(str(event.event_id) for event in events)
                 start += BATCH_EVENTS
@@ -132,16 +139,25 @@ class Stream(threading.Thread):
 def check(tree: Tree, accepted: set[str], ledger: dict[str, int]) -> dict[str, Any]:
     """Compares the ids in the books with those accepted, and the weights with an uninterrupted run of the record."""
     database = apsw.Connection(str(tree.state / "digits" / "trainer" / "state.db"), flags=apsw.SQLITE_OPEN_READONLY)
-    stored = [row[0] for row in database.execute("SELECT event_id FROM events")]
-    steps = database.execute("SELECT count(*) FROM steps").get
-    parts = sum(count for name, count in ledger.items() if name != "received")
+    rows = list(database.execute("SELECT event_id, sequence, split FROM events ORDER BY sequence"))
+    steps = [json.loads(row[0]) for row in database.execute("SELECT document FROM steps")]
+    training = [sequence for _, sequence, split in rows if split == "train"]
+    trained = Counter(
+        sequence
+        for step in steps
+        if step["type"] == "round"
+        for sequence in training[
+            bisect_left(training, step["first_sequence"]) : bisect_right(training, step["last_sequence"])
+        ]
+    )
+    counted = ledger["trained"] + ledger["late"] - len(training), ledger["probe"] - (len(rows) - len(training))
     resumed, rebuilt = weights(tree, keep_checkpoints=True), weights(tree, keep_checkpoints=False)
     return {
         "accepted": len(accepted),
-        "lost": len(accepted - set(stored)),
-        "stored_twice": len(stored) - len(set(stored)),
-        "ledger_difference": ledger["received"] - parts,
-        "rounds": steps,
+        "lost": len(accepted - {row[0] for row in rows}),
+        "trained_not_once": sum(trained[sequence] != 1 for sequence in training),
+        "ledger_difference": sum(map(abs, counted)),
+        "rounds": len(steps),
         "weights_equal": resumed == rebuilt,
     }
 
@@ -236,7 +252,7 @@ def main(
     for name, value in result.items():
         table.add_row(name, json.dumps(value))
     emit(result, as_json, table)
-    broken = result["lost"] or result["stored_twice"] or result["ledger_difference"] or not result["weights_equal"]
+    broken = result["lost"] or result["trained_not_once"] or result["ledger_difference"] or not result["weights_equal"]
     raise typer.Exit(1 if broken else 0)
 
 
