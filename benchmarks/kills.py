@@ -202,28 +202,42 @@ class Silent:
 
 def measure(kills: int, seed: int, pause: float) -> dict[str, Any]:
     """Streams, kills and checks."""
-    chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as directory:
         tree = Tree(Path(directory))
         tree.start()
-        stream = Stream(tree)
-        stream.start()
-        targets = [chance.choice(list(TARGETS)) for _ in range(kills)]
-        for target in track(targets, f"kills, seed {seed}", console=stderr()):
-            time.sleep(chance.uniform(0.2, pause))
-            tree.kill(target)
-        if not stream.is_alive():
-            raise SystemExit("the stream broke off before the last kill")
-        stream.stopping = True
-        stream.join()
-        with Client(tree.address, "digits") as client:
-            position = client.status()["processed_through"]
-            while (status := client.status())["ledger"]["pending"] or status["processed_through"] != position:
-                position = status["processed_through"]
-                time.sleep(0.5)
-        tree.stop()
-        counted = {target: targets.count(target) for target in TARGETS}
-        return {"seed": seed, "kills": counted, **check(tree, stream.accepted, status["ledger"])}
+        try:
+            counted, accepted = stream_and_kill(tree, kills, seed, pause)
+            ledger = settled(tree)
+        finally:
+            tree.stop()
+        return {"seed": seed, "kills": counted, **check(tree, accepted, ledger)}
+
+
+def stream_and_kill(tree: Tree, kills: int, seed: int, pause: float) -> tuple[dict[str, int], set[str]]:
+    """Kills at random moments of a stream; returns how often which part, and the ids of the accepted events."""
+    chance = random.Random(seed)
+    stream = Stream(tree)
+    stream.start()
+    targets = [chance.choice(list(TARGETS)) for _ in range(kills)]
+    for target in track(targets, f"kills, seed {seed}", console=stderr()):
+        time.sleep(chance.uniform(0.2, pause))
+        tree.kill(target)
+    if not stream.is_alive():
+        raise SystemExit("the stream broke off before the last kill")
+    stream.stopping = True
+    stream.join()
+    return {target: targets.count(target) for target in TARGETS}, stream.accepted
+
+
+def settled(tree: Tree) -> dict[str, int]:
+    """The ledger once everything accepted is accounted for."""
+    with Client(tree.address, "digits") as client:
+        position = client.status()["processed_through"]
+        while (status := client.status())["ledger"]["pending"] or status["processed_through"] != position:
+            position = status["processed_through"]
+            time.sleep(0.5)
+    ledger: dict[str, int] = status["ledger"]
+    return ledger
 
 
 def _title(process: psutil.Process) -> str:
