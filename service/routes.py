@@ -26,12 +26,14 @@ SETTLE_SECONDS = 10.0
 MAX_SMALL_BODY_BYTES = 64 << 10
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DOCUMENT: dict[str, Any] = {"type": "object"}
+LARGEST_VERSION = 2**63 - 1
+"""What the trainer's database can hold; a larger number there would end the trainer."""
 
 
 class RollbackRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a rollback; without a version, the one before the champion."""
 
-    version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    version: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_VERSION)] | None = None
 
 
 class TrainerRefusal(msgspec.Struct):

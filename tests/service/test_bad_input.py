@@ -225,7 +225,10 @@ def test_bad_path_or_method(service: InProcessService, method: str, path: str, s
         assert reply.headers["allow"]
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"version":0}', b'{"version":"SECRETxx"}', b'{"SECRETxx":1}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"[]", b'{"version":0}', b'{"version":9223372036854775808}', b'{"version":"SECRETxx"}', b'{"SECRETxx":1}'],
+)
 def test_bad_rollback(service: InProcessService, body: bytes) -> None:
     reply = service.post("/v1/models/pets/rollback", body)
     assert reply.status in {400, 422}
