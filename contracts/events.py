@@ -7,13 +7,13 @@ from typing import Annotated
 import msgspec
 
 from contracts.errors import InvalidEvent
-from contracts.names import SIMPLE_NAME
+from contracts.names import PLAIN_NAME, SIMPLE_NAME
 
 EVENT_TYPE = "lifelong.feedback.v1"
 # These are read by Python's `re`, where `$` would let a trailing line break pass.
 TASK_PATTERN = rf"^{SIMPLE_NAME}\Z"
 IDENTIFIER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\Z"
-NAME_PATTERN = r"^[^\x00-\x1f\x7f]{1,200}\Z"
+NAME_PATTERN = rf"^{PLAIN_NAME}\Z"
 DEFAULT_TASK = "default"
 
 TaskName = Annotated[str, msgspec.Meta(pattern=TASK_PATTERN)]

@@ -5,9 +5,10 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from contracts.inputs import Specification
+from contracts.names import PLAIN_NAME
 
 Scenario = Literal["task", "domain", "class"]
-Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
+Name = Annotated[str, Field(pattern=f"^{PLAIN_NAME}$")]
 
 
 class LabelSpec(Specification):

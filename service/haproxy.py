@@ -14,7 +14,7 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 LOG = re.compile(r"^\s*log (?!-).*\n", re.MULTILINE)
 NO_ROUTE = re.compile(r"^(backend default_backend\n\s+http-request return).*$", re.MULTILINE)
-OWN_PORTS = re.compile(r"^(?:frontend (prometheus)|listen (stats))\n\s+bind .*$", re.MULTILINE)
+OWN_PORTS = re.compile(r"^((?=frontend prometheus\n|listen stats\n)\w+ (\w+))\n\s+bind .*$", re.MULTILINE)
 
 
 def adapted(config: str, directory: Path) -> str:
@@ -24,12 +24,7 @@ def adapted(config: str, directory: Path) -> str:
     that is not there yet answers with the file `starting.http`, where Serve would say 404: clients then try again.
     """
     awaited = NO_ROUTE.sub(rf"\1 status 503 errorfile {directory / 'starting.http'}", LOG.sub("", config))
-    return OWN_PORTS.sub(lambda found: _on_socket(found, directory), awaited)
-
-
-def _on_socket(found: re.Match[str], directory: Path) -> str:
-    head, _, _ = found.group().partition("\n")
-    return f"{head}\n    bind unix@{directory / (found.group(1) or found.group(2))}.sock"
+    return OWN_PORTS.sub(rf"\1\n    bind unix@{directory}/\2.sock", awaited)
 
 
 def main(binary: str, directory: str, *arguments: str) -> None:

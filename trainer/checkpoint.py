@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from contracts.versions import sha256
-from trainer.database import Database
+from trainer.database import Database, json_array
 from trainer.errors import CorruptState
 
 DOCUMENT = "document"
@@ -62,7 +62,7 @@ class Checkpoints:
 
     def prune(self, steps: Iterable[int]) -> None:
         """Deletes all checkpoints but the newest one on the way to each of the given steps."""
-        for (step,) in self._database.rows(SUPERFLUOUS, (msgspec.json.encode(list(steps)).decode(),)):
+        for (step,) in self._database.rows(SUPERFLUOUS, (json_array(steps),)):
             self._database.execute("DELETE FROM checkpoints WHERE step=?", (step,))
             self._path(step).unlink(missing_ok=True)
 

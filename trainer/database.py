@@ -102,3 +102,8 @@ class Database:
     def put(self, name: str, value: Any) -> None:
         """Sets a small named value."""
         self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, msgspec.json.encode(value)))
+
+
+def json_array(values: Iterable[int | str]) -> str:
+    """Values as SQLite's `json_each` reads them, so that one statement asks for any number of them."""
+    return msgspec.json.encode(list(values)).decode()

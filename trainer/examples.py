@@ -3,11 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
-import msgspec
-
 from contracts.status import Ledger
 from feedback.log import Cursor
-from trainer.database import Database
+from trainer.database import Database, json_array
 
 Split = Literal["train", "probe"]
 Count = Literal["trained", "probe", "duplicate", "late", "quarantined", "dead"]
@@ -46,7 +44,7 @@ class ExampleStore:
     def digests(self, event_ids: Sequence[str]) -> dict[str, bytes]:
         """The digests under which those of the event ids that are known already came."""
         where = "event_id IN (SELECT value FROM json_each(?))"
-        encoded = msgspec.json.encode(event_ids).decode()
+        encoded = json_array(event_ids)
         return dict(self._database.rows(f"SELECT event_id, digest FROM events WHERE {where}", (encoded,)))
 
     def next_sequence(self) -> int:

@@ -8,7 +8,7 @@ import msgspec
 from contracts.status import Matrix, VersionRecord
 from contracts.versions import CHALLENGER, CHAMPION, PREVIOUS, Lineage, ProbeReport
 from trainer import metrics
-from trainer.database import Database
+from trainer.database import Database, json_array
 from trainer.errors import UnknownVersion
 
 
@@ -58,7 +58,7 @@ class History:
     def steps(self, versions: Sequence[int]) -> list[int]:
         """The steps at which the given versions stand."""
         where = "version IN (SELECT value FROM json_each(?))"
-        encoded = msgspec.json.encode(versions).decode()
+        encoded = json_array(versions)
         return [row[0] for row in self._database.rows(f"SELECT step FROM versions WHERE {where}", (encoded,))]
 
     def next_version(self) -> int:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from trainer.database import Database
+from trainer.database import Database, json_array
 
 ROOT = 0
 
@@ -83,7 +83,7 @@ class Record:
         """Continues the record from `tip`; examples trained on other branches count as undone."""
         before, after = ({step.number for step in self.chain(end)} for end in (self.tip, tip))
         for undone, steps in ((True, before - after), (False, after - before)):
-            encoded = msgspec.json.encode(sorted(steps)).decode()
+            encoded = json_array(sorted(steps))
             change = "UPDATE events SET undone=? WHERE step IN (SELECT value FROM json_each(?))"
             self._database.execute(change, (undone, encoded))
         self._database.put("tip", tip)
