@@ -103,7 +103,15 @@ def story_input(tasks: Sequence[Task], sentences: int = 50) -> StoryInput:
     return StoryInput(sentences=sentences, words=max(map(len, split)), vocabulary=sorted(set(chain(*split))))
 
 
-def stream(tasks: Sequence[Task], spec: StoryInput) -> Stream:
+def held_out(task: Task) -> Task:
+    """The task with its last training questions, those of whole stories, in the place of its test questions."""
+    first = len(task.train) * 9 // 10
+    while task.train[first].story[: len(told := task.train[first - 1].story)] == told:
+        first += 1
+    return Task(task.name, task.train[:first], task.train[first:])
+
+
+def stream(tasks: Sequence[Task], spec: StoryInput, name: str = "bAbI") -> Stream:
     """The tasks one after another in the class scenario: answers that are new in a task grow the head."""
     answers = dict.fromkeys(chain.from_iterable(sorted({each.answer for each in task.train}) for task in tasks))
     places = {answer: place for place, answer in enumerate(answers)}
@@ -111,7 +119,7 @@ def stream(tasks: Sequence[Task], spec: StoryInput) -> Stream:
         Experience(task.name, _rows(task.train, spec, places, number), _rows(task.test, spec, places, number))
         for number, task in enumerate(tasks)
     ]
-    return Stream("bAbI", "class", spec, [Column(answer) for answer in answers], experiences)
+    return Stream(name, "class", spec, [Column(answer) for answer in answers], experiences)
 
 
 def _rows(asked: Sequence[Question], spec: StoryInput, places: Mapping[str, int], number: int) -> Rows:

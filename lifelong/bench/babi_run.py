@@ -1,29 +1,33 @@
-"""`lifelong bench babi`: runs the bAbI study method by method and shows what came of it."""
+"""`lifelong bench babi`: learns the bAbI tasks method by method and shows what came of it."""
 
-import itertools
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from statistics import mean
+from typing import NamedTuple
 
+import msgspec
 import torch
 from rich.console import RenderableType
-from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from contracts.errors import InvalidConfiguration
-from lifelong.bench.babi import babi, story_input, stream
-from lifelong.bench.babi_study import BabiStudy, Recipe
+from lifelong.bench.babi import babi, held_out, story_input, stream
+from lifelong.bench.babi_study import Recipe, study
+from lifelong.bench.comparison import measures_table
+from lifelong.bench.experiment import machine
+from lifelong.bench.methods import parse_method
+from lifelong.bench.results import Found, Run, found, run_of
+from lifelong.bench.runs import Results, key_of
 from lifelong.bench.stream import Stream
 from lifelong.bench.study import Method
 from lifelong.output import emit, stderr
-from lifelong.tables import comparison_table, percent
+from lifelong.tables import percent
+from trainer.strategy import check_reads
 
-Document = dict[str, Any]
-RECIPE = Recipe()
 JOINT = "joint"
-REPLAY = {"kind": "replay", "capacity": 2000, "rows": 32}
+REPLAY = {"kind": "replay", "capacity": 2000, "rows": 32, "selection": "reservoir"}
+"""Tasks share their answers: balanced by answer, the buffer would replay little of those that have the current ones."""
 EWC = {"kind": "ewc", "strength": 10.0, "fisher": "sampled", "fisher_rows": 300}
 """At a larger strength the penalty's curvature cuts the rate of plain gradient descent to a crawl."""
 METHODS = {
@@ -34,97 +38,128 @@ METHODS = {
     "replay + EWC": Method("replay + EWC", [REPLAY, EWC]),
     "A-GEM": Method("A-GEM", [{"kind": "agem", "capacity": 2000, "rows": 32}]),
 }
-"""What is compared, joint training being the upper bound; all have the same network and as many passes over a task."""
+"""What is compared, joint training being the upper bound."""
+FAILED_ABOVE = 0.05
+"""A task with a larger error counts as failed (Weston et al., 2015)."""
 
 
-class Results:
-    """Runs in a file of JSON lines that is only ever appended to, so that an interrupted study goes on."""
+class Recipes(NamedTuple):
+    """How all tasks are learned at once, as published, and how one after another: a third of it for every task."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        lines = path.read_text().splitlines() if path.is_file() else []
-        self._runs: list[Document] = [json.loads(line) for line in lines]
+    joint: Recipe = Recipe()
+    one_by_one: Recipe = Recipe(linear_passes=10, passes=20, halve_every=5)
 
-    def find(self, method: Method, seed: int, recipe: Recipe) -> Document | None:
-        """A stored run of the same settings."""
-        wanted = [method.name, list(method.strategies), seed, asdict(recipe)]
-        found = (
-            run for run in self._runs if [run[key] for key in ("method", "strategies", "seed", "recipe")] == wanted
-        )
-        return next(found, None)
+    def of(self, method: Method) -> Recipe:
+        """The one that a method learns by."""
+        return self.joint if method.is_joint else self.one_by_one
 
-    def add(self, run: Document) -> None:
-        """Stores a run."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a") as file:
-            file.write(json.dumps(run) + "\n")
-        self._runs.append(run)
+
+RECIPES = Recipes()
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stored of a run; `training_loss` is the mean loss of the last pass in nats."""
+
+    key: str
+    method: str
+    training_loss: float
+    run: Run
+
+
+class Best(msgspec.Struct, frozen=True):
+    """The joint run that counts, with each task's share of wrong answers."""
+
+    seed: int
+    training_loss: float
+    errors: list[float]
+    mean_error: float
+    failed_tasks: int
+
+
+def choose(names: Sequence[str], strategies: Sequence[str]) -> list[Method]:
+    """The named methods and those of other strategies; all named ones if neither is given.
+
+    Raises:
+        InvalidConfiguration: `unknown_method`, or a strategy or a setting of it is unknown or cannot read stories.
+    """
+    if unknown := set(names) - METHODS.keys():
+        known = ", ".join(METHODS)
+        raise InvalidConfiguration("unknown_method", f"{', '.join(sorted(unknown))}: expected some of {known}")
+    others = [parse_method(text) for text in strategies]
+    for method in others:
+        check_reads(method.strategies, is_tokens=True)
+    return [METHODS[name] for name in names or ([] if others else METHODS)] + others
 
 
 def run(
     results: Path,
-    methods: Sequence[str] = tuple(METHODS),
+    methods: Sequence[Method],
     seeds: Sequence[int] = (0,),
+    holds_out: bool = False,
     as_json: bool = False,
-    recipe: Recipe = RECIPE,
+    recipes: Recipes = RECIPES,
 ) -> None:
     """Makes the runs that are not in the results file yet, with progress on stderr, and prints all that were asked for.
 
-    Of the joint runs the one with the smallest training loss counts, as published: test answers choose nothing.
+    With `holds_out` no test question is read: the last training questions are asked in their place.
 
     Raises:
-        InvalidConfiguration: `unknown_method`.
+        InvalidConfiguration: a strategy cannot work on these tasks or this network.
         MissingDataSet: bAbI is neither here nor to be had.
         BadFile: it is not the published one.
     """
-    if unknown := set(methods) - METHODS.keys():
-        known = ", ".join(METHODS)
-        raise InvalidConfiguration("unknown_method", f"{', '.join(sorted(unknown))}: expected some of {known}")
-    tasks = babi()
-    made = stream(tasks, story_input(tasks))
-    runs = run_all(made, [METHODS[name] for name in methods], seeds, Results(results), recipe)
-    emit({"runs": runs, "joint": best_joint(runs)}, as_json, *_report(runs))
+    tasks = [held_out(each) for each in babi()] if holds_out else babi()
+    made = stream(tasks, story_input(tasks), "bAbI, held-out questions" if holds_out else "bAbI")
+    kept = run_all(made, methods, seeds, Results(results, Kept), recipes)
+    learned = [found(method, [each.run for each in runs]) for method, runs in zip(methods, kept, strict=True)]
+    best = best_joint([run for method, runs in zip(methods, kept, strict=True) if method.is_joint for run in runs])
+    names = [each.task for each in made.experiences]
+    document = {"data": made.name, "recipes": recipes._asdict(), "machine": machine(), "tasks": names}
+    emit({**document, "methods": learned, "joint": best}, as_json, *_report(learned, best, names))
 
 
 def run_all(
-    tasks: Stream, methods: Sequence[Method], seeds: Sequence[int], results: Results, recipe: Recipe
-) -> list[Document]:
-    """Documents of all methods and seeds, those that are not stored yet being made on one thread."""
+    tasks: Stream, methods: Sequence[Method], seeds: Sequence[int], results: Results[Kept], recipes: Recipes
+) -> list[list[Kept]]:
+    """The runs of each method with every seed, those that are not stored yet being made on one thread."""
     torch.set_num_threads(1)
-    runs = []
     columns = (*Progress.get_default_columns(), TimeElapsedColumn(), TextColumn("loss {task.fields[loss]:.3f}"))
     with Progress(*columns, console=stderr()) as progress:
-        for method, seed in itertools.product(methods, seeds):
-            document = results.find(method, seed, recipe)
-            if document is None:
-                total = recipe.n_passes(1 if method.is_joint else len(tasks.experiences))
-                bar = progress.add_task(f"{method.name}, seed {seed}", total=total, loss=0.0)
-                document = _made(tasks, method, seed, recipe, progress, bar)
-                results.add(document)
-            runs.append(document)
-    return runs
+        return [
+            [_run(tasks, method, seed, results, recipes.of(method), progress) for seed in seeds] for method in methods
+        ]
 
 
-def best_joint(runs: Sequence[Document]) -> Document | None:
-    """The joint run with the smallest training loss."""
-    joint = [run for run in runs if run["method"] == JOINT]
-    return min(joint, key=lambda run: float(run["training_loss"]), default=None)
+def best_joint(runs: Sequence[Kept]) -> Best | None:
+    """Of the joint runs that with the smallest training loss, as published: test answers choose nothing."""
+    if not runs:
+        return None
+    best = min(runs, key=lambda each: each.training_loss)
+    errors = [1.0 - (accuracy or 0.0) for accuracy in best.run.accuracy[-1]]
+    n_failed = sum(error > FAILED_ABOVE for error in errors)
+    return Best(best.run.seed, best.training_loss, errors, mean(errors), n_failed)
 
 
-def _made(tasks: Stream, method: Method, seed: int, recipe: Recipe, progress: Progress, bar: TaskID) -> Document:
-    def on_pass(loss: float) -> None:
-        progress.update(bar, advance=1, loss=loss)
+def _run(tasks: Stream, method: Method, seed: int, results: Results[Kept], recipe: Recipe, progress: Progress) -> Kept:
+    key = key_of(tasks.name, seed, repr(method), repr(recipe))
+    kept = results.find(key)
+    if kept is None:
+        n_tasks = 1 if method.is_joint else len(tasks.experiences)
+        bar = progress.add_task(f"{method.name}, seed {seed}", total=n_tasks * recipe.n_passes, loss=0.0)
+        outcome, loss = study(tasks, method, seed, recipe, lambda loss: progress.update(bar, advance=1, loss=loss))
+        kept = Kept(key=key, method=method.name, training_loss=loss, run=run_of(outcome, seed, method.is_joint, []))
+        results.add(kept)
+    return kept
 
-    result = BabiStudy(tasks, method, seed, recipe).run(on_pass)
-    return {**result.document(), "strategies": list(method.strategies)}
 
-
-def _report(runs: Sequence[Document]) -> list[RenderableType]:
-    shown: list[RenderableType] = []
-    if best := best_joint(runs):
-        errors = Table("task", "error in %")
-        for task, error in zip(best["tasks"], best["errors"], strict=True):
-            errors.add_row(task, percent(error))
-        mean = f"mean error {percent(best['mean_error'])} %, {best['failed_tasks']} tasks failed"
-        shown += [f"joint training, seed {best['seed']}: {mean}", errors]
-    return [*shown, comparison_table({f"{run['method']}, seed {run['seed']}": run for run in runs})]
+def _report(learned: Sequence[Found], best: Best | None, tasks: Sequence[str]) -> list[RenderableType]:
+    table = Table("accuracy at the end, in %")
+    for method in learned:
+        table.add_column(method.name, justify="right")
+    for place, task in enumerate(tasks):
+        table.add_row(task, *(percent(method.accuracy[-1][place]) for method in learned))
+    shown: list[RenderableType] = [measures_table(learned, "after all tasks, in %"), table]
+    if best is None:
+        return shown
+    what = f"mean error {percent(best.mean_error)} %, {best.failed_tasks} tasks failed"
+    return [*shown, f"joint training, seed {best.seed}, chosen by its training loss: {what}"]

@@ -140,11 +140,12 @@ def reference(  # noqa: PLR0913, PLR0917  a command's options are its arguments
 ) -> None:
     """Rerun a published table: target, got, band and verdict of every method and scenario."""
     from lifelong.bench import reference as rerunning
+    from lifelong.bench.runs import Results
     from lifelong.output import emit, stderr
 
     published = rerunning.load_table(table)
     jobs = rerunning.choose(published, methods or [], scenarios or [], seeds)
-    cells = rerunning.rerun(jobs, rerunning.Results(results), stderr())
+    cells = rerunning.rerun(jobs, Results(results, rerunning.Run), stderr())
     table_of = rerunning.markdown if as_markdown else rerunning.shown
     emit(rerunning.document(published, cells), as_json, table_of(published, cells))
 
@@ -152,6 +153,10 @@ def reference(  # noqa: PLR0913, PLR0917  a command's options are its arguments
 @app.command()
 def babi(
     methods: Annotated[list[str] | None, typer.Option("--method", help="joint, fine-tuning, …; else all.")] = None,
+    strategy: Strategies = None,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Ask the last training questions, not the test's: to choose settings.")
+    ] = False,
     seeds: Seeds = 1,
     results: Annotated[Path, typer.Option(help="File that keeps every run, so that a later call goes on.")] = Path(
         "babi-results.jsonl"
@@ -159,6 +164,6 @@ def babi(
     as_json: Json = False,
 ) -> None:
     """Answer questions about stories: the 20 bAbI tasks jointly and one after the other."""
-    from lifelong.bench.babi_run import METHODS, run
+    from lifelong.bench.babi_run import choose, run
 
-    run(results, methods or tuple(METHODS), range(seeds), as_json)
+    run(results, choose(methods or [], strategy or []), range(seeds), held_out, as_json)

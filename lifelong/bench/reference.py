@@ -1,10 +1,7 @@
 """Reruns published tables: every cell is stored as soon as it is known, so that an interrupted run goes on."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,7 +12,8 @@ from rich.table import Table as Shown
 
 from contracts.errors import InvalidConfiguration
 from contracts.labels import Scenario
-from lifelong.bench.study import Method, Outcome, Protocol, Study
+from lifelong.bench.runs import Results, key_of
+from lifelong.bench.study import Method, Protocol, Study
 from lifelong.bench.table import Cell, Entry, Table
 from lifelong.explain import did_you_mean
 
@@ -41,8 +39,7 @@ class Job(NamedTuple):
     @property
     def key(self) -> str:
         """Changes with everything that the result depends on."""
-        settings = (self.table.name, self.scenario, self.seed, repr(self.method), repr(self.protocol))
-        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+        return key_of(self.table.name, self.scenario, self.seed, repr(self.method), repr(self.protocol))
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,39 +54,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     accuracy: list[list[float | None]]
     rows: int
     seconds: float
-
-
-class Results:
-    """Runs by key, in a file of JSON lines that is only ever appended to."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        lines = path.read_bytes().splitlines() if path.is_file() else []
-        runs = (msgspec.json.decode(line, type=Run) for line in lines if line)
-        self._runs = {run.key: run for run in runs}
-
-    def find(self, job: Job) -> Run | None:
-        """The stored run, if it was made."""
-        return self._runs.get(job.key)
-
-    def add(self, job: Job, outcome: Outcome) -> Run:
-        """Stores a run."""
-        run = Run(
-            key=job.key,
-            table=job.table.name,
-            method=job.entry.name,
-            scenario=job.scenario,
-            seed=job.seed,
-            average_accuracy=outcome.average_accuracy,
-            accuracy=outcome.accuracy,
-            rows=outcome.rows,
-            seconds=round(outcome.seconds, 3),
-        )
-        self._runs[run.key] = run
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("ab") as file:
-            file.write(msgspec.json.encode(run) + b"\n")
-        return run
 
 
 def load_table(name: str) -> Table:
@@ -115,7 +79,7 @@ def choose(table: Table, methods: Sequence[str], scenarios: Sequence[str], seeds
     ]
 
 
-def rerun(jobs: Sequence[Job], results: Results, console: Console) -> list[Cell]:
+def rerun(jobs: Sequence[Job], results: Results[Run], console: Console) -> list[Cell]:
     """Makes the runs that are missing and sums all of them up, cell by cell."""
     torch.set_num_threads(1)
     cells: dict[tuple[str, Scenario], Cell] = {}
@@ -174,18 +138,34 @@ def markdown(table: Table, cells: Sequence[Cell]) -> str:
     return "\n".join(lines)
 
 
-def _runs(jobs: Sequence[Job], results: Results, console: Console) -> Iterator[Run]:
+def _runs(jobs: Sequence[Job], results: Results[Run], console: Console) -> Iterator[Run]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("", total=len(jobs))
         for job in jobs:
             progress.update(bar, description=f"{job.entry.name}, {job.scenario}, seed {job.seed}")
-            run = results.find(job)
+            run = results.find(job.key)
             if run is None:
-                stream = job.table.stream(job.scenario, job.seed)
-                run = results.add(job, Study(stream, job.protocol, job.method, job.seed).run())
+                run = _made(job)
+                results.add(run)
             yield run
             progress.advance(bar)
+
+
+def _made(job: Job) -> Run:
+    stream = job.table.stream(job.scenario, job.seed)
+    outcome = Study(stream, job.protocol, job.method, job.seed).run()
+    return Run(
+        key=job.key,
+        table=job.table.name,
+        method=job.entry.name,
+        scenario=job.scenario,
+        seed=job.seed,
+        average_accuracy=outcome.average_accuracy,
+        accuracy=outcome.accuracy,
+        rows=outcome.rows,
+        seconds=round(outcome.seconds, 3),
+    )
 
 
 def _require(what: str, wanted: Sequence[str], known: Sequence[str]) -> None:

@@ -10,7 +10,8 @@ from rich.console import Console
 from contracts.errors import InvalidConfiguration
 from contracts.labels import Scenario
 from lifelong.bench import reference
-from lifelong.bench.reference import Results, choose, document, rerun
+from lifelong.bench.reference import Run, choose, document, rerun
+from lifelong.bench.runs import Results
 from lifelong.bench.sources import images
 from lifelong.bench.stream import Arrays, Stream, split
 from lifelong.bench.study import Method, Outcome, Protocol, Study
@@ -58,10 +59,10 @@ def test_a_band_is_never_smaller_than_what_tables_print() -> None:
 
 def test_runs_are_stored_and_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, jobs = tmp_path / "runs.jsonl", choose(TABLE, ["plain"], ["class"], None)
-    first = rerun(jobs, Results(path), QUIET)
+    first = rerun(jobs, Results(path, Run), QUIET)
     assert len(path.read_bytes().splitlines()) == 2
     monkeypatch.setattr(reference, "Study", None)
-    again = rerun(jobs, Results(path), QUIET)
+    again = rerun(jobs, Results(path, Run), QUIET)
     assert document(TABLE, again) == document(TABLE, first)
     assert first[0].accuracies[0] == pytest.approx(100 * study_of("class").average_accuracy)
 

@@ -10,7 +10,8 @@ import torch
 from rich.console import Console
 
 from contracts.labels import Scenario
-from lifelong.bench.reference import Results, choose, rerun
+from lifelong.bench.reference import Run, choose, rerun
+from lifelong.bench.runs import Results
 from lifelong.bench.sources import images
 from lifelong.bench.stream import split
 from lifelong.bench.study import Method, Protocol, Study
@@ -32,7 +33,7 @@ def lies_between(scenario: Scenario, method: Method, lowest: float, highest: flo
 
 def is_as_published(name: str, scenario: Scenario, directory: Path) -> None:
     """One run of a cell of the table of Hsu et al."""
-    (cell,) = rerun(choose(hsu.TABLE, [name], [scenario], 1), Results(directory / "runs"), Console(quiet=True))
+    (cell,) = rerun(choose(hsu.TABLE, [name], [scenario], 1), Results(directory / "runs", Run), Console(quiet=True))
     assert cell.verdict in {"within", "better"}, f"{cell.mean:.2f} against {cell.target}"
 
 
