@@ -31,6 +31,7 @@ CATALOGUE = (
     Metric("lifelong_rate_curvature_ratio", "gauge", "Learning rate times the penalty's largest second derivative."),
     Metric("lifelong_skipped_steps_total", "counter", "Training steps left out for a number that was not finite."),
     Metric("lifelong_restored_rounds_total", "counter", "Rounds after which the network was what it was before."),
+    Metric("lifelong_quarantined_rows_total", "counter", "Rows learned no more, because each alone broke a step."),
     Metric("lifelong_round_seconds", "gauge", "Duration of the last round of training steps."),
     Metric("lifelong_decision_seconds", "gauge", "Duration of the last promotion decision, publishing included."),
     Metric("lifelong_consolidation_seconds", "gauge", "Duration of the last task consolidation, Fisher included."),

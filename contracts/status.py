@@ -81,12 +81,14 @@ class Guards(msgspec.Struct, frozen=True, kw_only=True):
 
     `rate_curvature` is the learning rate times the largest second derivative of the penalties in the last round: plain
     gradient descent takes its steps at a smaller rate where it is above 1, for other optimisers it is only a measure.
-    `skipped_steps` had a loss or a gradient that was not finite, `restored_rounds` left the network as it was.
+    `skipped_steps` had a loss or a gradient that was not finite, `restored_rounds` left the network as it was, and
+    `quarantined_rows` are learned no more, because each of them alone broke a step.
     """
 
     rate_curvature: float = 0.0
     skipped_steps: int = 0
     restored_rounds: int = 0
+    quarantined_rows: int = 0
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):

@@ -53,6 +53,7 @@ class Network:
     gradient: Tensor
     layout: Layout
     columns: list[Column]
+    _precision = torch.float32
 
     def __init__(
         self,
@@ -80,14 +81,15 @@ class Network:
         self._flatten()
         self.grow(columns[len(self.columns) :])
 
-    def __call__(self, inputs: Tensor, targets: Tensor | None = None) -> Tensor:  # noqa: ARG002
+    def __call__(self, inputs: Tensor, targets: Tensor | None = None) -> Tensor:
         """Logits `(batch, len(columns))` of encoded instances `(batch, *row_shape)`; bytes are scaled to 0…1.
 
         With `targets` `(batch,)`, for each row a column of its task, only the outputs of that task need be right: what
         a network that keeps tasks apart can save.
         """
-        logits: Tensor = self.module(scaled(inputs))
-        return logits
+        is_reduced = self._precision != torch.float32
+        with torch.autocast(self._device.type, self._precision, enabled=is_reduced):
+            return self._logits(inputs, targets).float()
 
     def grow(self, columns: Sequence[Column]) -> None:
         """Appends outputs to the head and zeroes the gradient; outputs that were there keep their bits.
@@ -145,6 +147,18 @@ class Network:
                 (place if place.shape == part.shape else place[: len(part)]).copy_(part)
         return expanded
 
+    @contextmanager
+    def computing_in(self, precision: torch.dtype) -> Iterator[None]:
+        """Inside, products of matrices are computed in this type.
+
+        Logits, parameters and gradients stay float32.
+        """
+        self._precision = precision
+        try:
+            yield
+        finally:
+            self._precision = torch.float32
+
     @property
     def task_mask(self) -> Tensor | None:
         """Which columns compete, as booleans `(columns, columns)`: `[c, d]` says whether c and d are of the same task.
@@ -189,6 +203,10 @@ class Network:
         """Takes over the values of `tensors()` of a network of the same specification and columns."""
         for name, tensor in self.tensors().items():
             tensor.copy_(tensors[name])
+
+    def _logits(self, inputs: Tensor, targets: Tensor | None) -> Tensor:  # noqa: ARG002
+        logits: Tensor = self.module(scaled(inputs))
+        return logits
 
     def _add_outputs(self, columns: Sequence[Column]) -> None:
         self._add_rows(self._head, range(len(self.columns), len(self.columns) + len(columns)))

@@ -32,25 +32,6 @@ class TaskNetwork(Network):
         self._flatten()
         self.grow(columns)
 
-    def __call__(self, inputs: Tensor, targets: Tensor | None = None) -> Tensor:
-        """Logits `(batch, len(columns))` of encoded instances `(batch, *row_shape)`; bytes are scaled to 0…1.
-
-        With `targets` `(batch,)`, for each row a column of its task, only that task's outputs are computed.
-        """
-        rows = scaled(inputs)
-        logits = torch.full((len(rows), len(self.columns)), LOWEST, device=rows.device)
-        asked = None if targets is None else self._task_of[targets]
-        wanted = range(len(self._outputs)) if asked is None else sorted(set(asked.tolist()))
-        for task in wanted:
-            if asked is None or len(wanted) == 1:
-                logits[:, self._outputs[task]] = self._scores(rows, task)
-            else:
-                mine = (asked == task).nonzero()
-                logits[mine, self._outputs[task]] = self._scores(rows[mine[:, 0]], task)
-        if torch.is_grad_enabled() and not logits.requires_grad:
-            logits.requires_grad_()  # so that a loss of closed tasks alone has a backward pass, to nowhere
-        return logits
-
     @property
     def tasks(self) -> list[str]:
         """The tasks in the order of their first column."""
@@ -79,6 +60,22 @@ class TaskNetwork(Network):
         total = super().capacity().total
         sizes = [self.module.size(task, outputs) for task, outputs in enumerate(self._outputs)]
         return Capacity(total=total, free=self.module.free, tasks=dict(zip(self.tasks, sizes, strict=True)))
+
+    def _logits(self, inputs: Tensor, targets: Tensor | None) -> Tensor:
+        """As the network's, but with `targets` only the outputs of the tasks that are there are computed."""
+        rows = scaled(inputs)
+        logits = torch.full((len(rows), len(self.columns)), LOWEST, device=rows.device)
+        asked = None if targets is None else self._task_of[targets]
+        wanted = range(len(self._outputs)) if asked is None else sorted(set(asked.tolist()))
+        for task in wanted:
+            if asked is None or len(wanted) == 1:
+                logits[:, self._outputs[task]] = self._scores(rows, task)
+            else:
+                mine = (asked == task).nonzero()
+                logits[mine, self._outputs[task]] = self._scores(rows[mine[:, 0]], task)
+        if torch.is_grad_enabled() and not logits.requires_grad:
+            logits.requires_grad_()  # so that a loss of closed tasks alone has a backward pass, to nowhere
+        return logits
 
     def _scores(self, rows: Tensor, task: int) -> Tensor:
         if self.module.training and len(rows) == 1:  # batch normalisation cannot learn from a single row

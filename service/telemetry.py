@@ -85,6 +85,7 @@ def _learning(status: TrainerStatus) -> dict[str, Samples]:
         "lifelong_rate_curvature_ratio": status.guards.rate_curvature,
         "lifelong_skipped_steps_total": status.guards.skipped_steps,
         "lifelong_restored_rounds_total": status.guards.restored_rounds,
+        "lifelong_quarantined_rows_total": status.guards.quarantined_rows,
         "lifelong_round_seconds": status.seconds.round,
         "lifelong_decision_seconds": status.seconds.decision,
         "lifelong_consolidation_seconds": status.seconds.consolidation,

@@ -1,11 +1,12 @@
-"""What keeps learning finite: a test for it, and a place to go back to."""
+"""What keeps learning finite: a test for it, a place to go back to, and a place for rows that cannot be learned."""
 
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-from networks.flat import Network
+from networks.flat import Network, evaluating
+from trainer.batch import Batch
 from trainer.optimiser import Optimiser
 
 
@@ -26,3 +27,45 @@ def all_finite(tensors: Iterable[Tensor]) -> bool:
     """Whether no number is infinite or NaN; one pass over each tensor, without a copy of it."""
     extremes = [torch.stack(each.aminmax()) for each in tensors if each.is_floating_point() and each.numel()]
     return all(bool(pair.isfinite().all()) for pair in extremes)
+
+
+class Quarantine:
+    """The rows that broke a step, by their ids in the order in which they were found."""
+
+    def __init__(self, ids: Iterable[int] = ()) -> None:
+        self.ids = list(ids)
+
+    def sound(self, batch: Batch) -> Batch:
+        """The rows that are not in quarantine; the batch itself when that is all of them."""
+        if not self.ids:
+            return batch
+        broken = torch.isin(batch.ids, torch.tensor(self.ids, device=batch.ids.device))
+        return batch.select(~broken) if bool(broken.any()) else batch
+
+    def take(self, network: Network, batch: Batch) -> bool:
+        """Takes in the rows that break a step; whether there are any.
+
+        Where none of the rows is sound it is not known whether rows or network are at fault, and none is taken in.
+        """
+        broken = _broken(network, batch) if all_finite([network.theta]) else []
+        if not 0 < len(broken) < len(batch):
+            return False
+        self.ids += broken
+        return True
+
+
+def _broken(network: Network, rows: Batch) -> list[int]:
+    """The ids of rows whose own logit, in evaluation mode, has no gradient of finite length: found by halving.
+
+    The gradient of the loss would not do: it is zero where a huge row is right by chance.
+    """
+    network.gradient.zero_()
+    with evaluating(network.module):
+        logits = network(rows.inputs, rows.targets).gather(1, rows.targets[:, None])
+    logits.sum().backward()  # type: ignore[no-untyped-call]
+    if bool(torch.dot(network.gradient, network.gradient).isfinite()):
+        return []
+    if len(rows) == 1:
+        return [int(rows.ids)]
+    middle = len(rows) // 2
+    return [*_broken(network, rows.select(slice(0, middle))), *_broken(network, rows.select(slice(middle, None)))]

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from networks.flat import Network
 from trainer.batch import Batch, concatenate
-from trainer.guard import Snapshot, all_finite
+from trainer.guard import Quarantine, Snapshot, all_finite
 from trainer.loss import classification_loss
 from trainer.optimiser import OPTIMISERS
 from trainer.settings import LearnerSettings
 from trainer.strategy import Fetch, Strategy
 
 LOG = logging.getLogger(__name__)
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SEED_STRIDE = 0x9E3779B1
 """Keeps the rounds of one seed apart from those of the next: more than a stream has rounds."""
 
@@ -27,6 +28,7 @@ class TrainingResult(NamedTuple):
 
     `rate_curvature` is the learning rate times the bound of the penalty's second derivatives. `restored` says that the
     round changed nothing, because every step was skipped or one of them moved the network to where it is not finite.
+    `quarantined` are the ids of rows that broke a step for the first time: no later step learns them.
     """
 
     loss: float
@@ -35,6 +37,7 @@ class TrainingResult(NamedTuple):
     step_seconds: float
     rate_curvature: float
     restored: bool
+    quarantined: tuple[int, ...]
 
 
 class Learner:
@@ -45,6 +48,7 @@ class Learner:
         self.strategy = strategy
         self._settings = settings
         self._optimiser = OPTIMISERS[settings.optimiser](settings.learning_rate)
+        self._quarantine = Quarantine()
 
     def before_task(self, task: int) -> None:
         """Tells the strategy that rows of this task follow, or that the head has grown."""
@@ -54,42 +58,29 @@ class Learner:
         """Learns a round: each new row once, in order, then samples of them until `steps` steps are taken.
 
         Few new rows are mixed with `recent` ones in the samples. A round takes at least the steps of its one pass. A
-        step whose loss, gradient or buffers are not finite leaves the network as it was and is counted. Where a step
-        makes a parameter infinite, the round ends, and network and optimiser are again what they were before it; what
-        the strategy noted of its rows stays. Seeds torch's global generator with the learner's seed and the round's
-        number.
+        step whose loss, gradient or buffers are not finite is taken again without the rows that alone break it: these
+        are in quarantine from then on. If none is, or that fails too, it leaves the network as it was and is
+        counted. Where the network is not finite after the round, or no step changed it, network and optimiser are again
+        what they were before; what the strategy noted of the rows stays. Seeds torch's global generator with the
+        learner's seed and the round's number.
         """
         torch.manual_seed((self._settings.seed * SEED_STRIDE + number) % 2**63)
         started = time.perf_counter()
-        network, strategy, optimiser = self.network, self.strategy, self._optimiser
-        device = network.theta.device
-        curvature, before = strategy.curvature(), Snapshot(network, optimiser)
+        network, device = self.network, self.network.theta.device
+        curvature, before = self.strategy.curvature(), Snapshot(network, self._optimiser)
         losses: list[float] = []
-        taken = 0
-        for rows in self._pieces(batch.to(device), recent.to(device), steps):
-            taken += 1
-            mixed = strategy.replay(network, rows)
-            buffers = [buffer.clone() for buffer in network.module.buffers()]
-            network.module.train(len(mixed) > 1)  # batch normalisation cannot learn from a single row
-            logits = network(mixed.inputs, mixed.targets)
-            loss = classification_loss(network, mixed, logits) + strategy.penalty(network, mixed, logits)
-            network.gradient.zero_()
-            loss.backward()  # type: ignore[no-untyped-call]
-            strategy.project_gradients(network)
-            if not self._limit_gradient() or not all_finite(network.module.buffers()):
-                for buffer, kept in zip(network.module.buffers(), buffers, strict=True):
-                    buffer.copy_(kept)
-                continue
-            optimiser.step(network, curvature)
-            if not all_finite([network.theta]):
-                losses.clear()
-                break
-            strategy.after_step(network, rows, logits[: len(rows)].detach())
-            losses.append(float(loss.detach()))
+        taken, known = 0, len(self._quarantine.ids)
+        with network.computing_in(PRECISIONS[self._settings.precision]):
+            for rows in self._pieces(batch.to(device), recent.to(device), steps):
+                taken += 1
+                loss = self._learn(rows, curvature)
+                if loss is not None:
+                    losses.append(loss)
         network.module.eval()
-        restored = taken > 0 and not losses
+        restored = taken > 0 and not (losses and all_finite([network.theta]))
         if restored:
-            before.restore(network, optimiser)
+            losses.clear()
+            before.restore(network, self._optimiser)
             LOG.warning("round %d changed nothing: none of its %d steps left the network finite", number, taken)
         return TrainingResult(
             loss=sum(losses) / len(losses) if losses else math.nan,
@@ -98,19 +89,20 @@ class Learner:
             step_seconds=(time.perf_counter() - started) / max(taken, 1),
             rate_curvature=self._settings.learning_rate * curvature,
             restored=restored,
+            quarantined=tuple(self._quarantine.ids[known:]),
         )
 
     def consolidate(self, examples: Batch) -> float:
         """Ends a task, given its own examples; returns the seconds it took."""
         started = time.perf_counter()
-        self.strategy.after_task(self.network, examples.to(self.network.theta.device))
+        self.strategy.after_task(self.network, self._quarantine.sound(examples).to(self.network.theta.device))
         return time.perf_counter() - started
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Copies of all tensors, and the rest as JSON; together they continue bit for bit."""
         parts = {"optimiser": self._optimiser.state_dict(), "strategy": self.strategy.state_dict()}
         tensors = {f"network.{name}": tensor.detach().cpu().clone() for name, tensor in self.network.tensors().items()}
-        document: dict[str, Any] = {part: {} for part in parts}
+        document: dict[str, Any] = {"quarantine": self._quarantine.ids, **{part: {} for part in parts}}
         for part, state in parts.items():
             for name, value in state.items():
                 if isinstance(value, Tensor):
@@ -122,7 +114,8 @@ class Learner:
     def restore(self, tensors: dict[str, Tensor], document: dict[str, Any], examples: Fetch) -> None:
         """Continues from a saved state; the network must have the columns it had then."""
         self.network.load_tensors({name.removeprefix("network."): each for name, each in tensors.items()})
-        parts = {part: dict(rest) for part, rest in document.items()}
+        self._quarantine = Quarantine(document["quarantine"])
+        parts = {part: dict(document[part]) for part in ("optimiser", "strategy")}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
             if part in parts:
@@ -130,6 +123,35 @@ class Learner:
         self._optimiser.load_state_dict(parts["optimiser"])
         device = self.network.theta.device
         self.strategy.load_state_dict(parts["strategy"], lambda ids: examples(ids).to(device))
+
+    def _learn(self, rows: Batch, curvature: float) -> float | None:
+        """A step on the rows that can be learned; its loss, None if it left the network as it was."""
+        sound = self._quarantine.sound(rows)
+        if len(sound) == 0:
+            return None
+        loss = self._step(sound, curvature)
+        if loss is None and self._quarantine.take(self.network, sound):
+            loss = self._step(self._quarantine.sound(sound), curvature)
+        return loss
+
+    def _step(self, rows: Batch, curvature: float) -> float | None:
+        """One step; its loss in nats, None if loss, gradient or buffers were not finite: then nothing has changed."""
+        network, strategy = self.network, self.strategy
+        mixed = strategy.replay(network, rows)
+        buffers = [buffer.clone() for buffer in network.module.buffers()]
+        network.module.train(len(mixed) > 1)  # batch normalisation cannot learn from a single row
+        logits = network(mixed.inputs, mixed.targets)
+        loss = classification_loss(network, mixed, logits) + strategy.penalty(network, mixed, logits)
+        network.gradient.zero_()
+        loss.backward()  # type: ignore[no-untyped-call]
+        strategy.project_gradients(network)
+        if not self._limit_gradient() or not all_finite(network.module.buffers()):
+            for buffer, kept in zip(network.module.buffers(), buffers, strict=True):
+                buffer.copy_(kept)
+            return None
+        self._optimiser.step(network, curvature)
+        strategy.after_step(network, rows, logits[: len(rows)].detach())
+        return float(loss.detach())
 
     def _pieces(self, batch: Batch, recent: Batch, steps: int) -> Iterator[Batch]:
         """The new rows in equal pieces, then samples of them, filled up with recent rows where they are few."""

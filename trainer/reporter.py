@@ -58,7 +58,9 @@ class Reporter:
             self._durations = replace(self._durations, train_step=result.step_seconds, round=seconds)
             self._note_guards(result)
             facts = {"steps": result.steps, "skipped": result.skipped, "restored": result.restored}
-            self.narrate("round", {"round": step.number, "loss": result.loss, "seconds": seconds} | facts)
+            rows = self._sources.stores.examples.by_sequence(result.quarantined)
+            broken = {"quarantined": [row.event_id for row in rows]}
+            self.narrate("round", {"round": step.number, "loss": result.loss, "seconds": seconds} | facts | broken)
         self._is_stale = True
 
     def note_outcome(self, outcome: Outcome, seconds: float) -> None:
@@ -134,8 +136,9 @@ class Reporter:
             rate_curvature=result.rate_curvature,
             skipped_steps=self._guards.skipped_steps + result.skipped,
             restored_rounds=self._guards.restored_rounds + result.restored,
+            quarantined_rows=self._guards.quarantined_rows + len(result.quarantined),
         )
-        if result.skipped:
+        if result.skipped or result.quarantined:
             self._sources.stores.database.put("guards", self._guards)
 
     def _served_position(self, aliases: Aliases) -> int:

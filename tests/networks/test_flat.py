@@ -77,6 +77,19 @@ def test_theta_and_gradient_are_the_parameters_and_their_gradients(kind: tuple[N
     assert network.gradient.abs().sum() > 0
 
 
+def test_products_can_be_computed_in_bfloat16_for_a_while(kind: tuple[NetworkSpec, InputSpec, Tensor]) -> None:
+    network = made(kind, 3)
+    exact = network(kind[2]).detach()
+    with network.computing_in(torch.bfloat16):
+        rough = network(kind[2])
+        rough.square().sum().backward()
+    assert rough.dtype == network.gradient.dtype == network.theta.dtype == torch.float32
+    assert 0 < float((rough.detach() - exact).abs().max()) < 0.05
+    assert network.gradient.isfinite().all()
+    assert network.gradient.abs().sum() > 0
+    assert torch.equal(network(kind[2]), exact)
+
+
 def test_backward_adds_to_the_gradient_and_theta_moves_the_network() -> None:
     network, rows = small(), KINDS["mlp"][2]
     network(rows).sum().backward()

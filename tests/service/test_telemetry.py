@@ -132,8 +132,9 @@ def test_several_models_share_one_exposition() -> None:
 
 
 def test_what_keeps_learning_finite_is_exported() -> None:
-    guards = Guards(rate_curvature=2.5, skipped_steps=3, restored_rounds=1)
+    guards = Guards(rate_curvature=2.5, skipped_steps=3, restored_rounds=1, quarantined_rows=7)
     read = values(Exposition([families("pets", Totals(), status(guards=guards), REPLICAS)]).text())
     assert read["lifelong_rate_curvature_ratio pets"] == 2.5
     assert read["lifelong_skipped_steps_total pets"] == 3
     assert read["lifelong_restored_rounds_total pets"] == 1
+    assert read["lifelong_quarantined_rows_total pets"] == 7

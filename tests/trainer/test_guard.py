@@ -49,15 +49,21 @@ class Overflowing(Adam):
 
 
 def normalised() -> Network:
-    """A network with batch normalisation."""
+    """A network with batch normalisation, always the same."""
+    torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(WIDTH, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2))
     return Network(module, [Column("0"), Column("1")], seed=0, device="cpu")
 
 
-def with_outlier(value: float) -> Batch:
+def with_outlier(value: float, place: int = 5) -> Batch:
     inputs = ROWS.inputs.clone()
-    inputs[5] = value
+    inputs[place] = value
     return Batch(ROWS.ids, inputs, ROWS.targets, ROWS.tasks)
+
+
+def without(batch: Batch, place: int) -> Batch:
+    """All rows but one."""
+    return batch.select(torch.arange(len(batch)) != place)
 
 
 def buffers_of(network: Network) -> list[Tensor]:
@@ -80,7 +86,7 @@ def test_a_round_that_overflows_leaves_network_and_optimiser_as_they_were(monkey
     before, _ = subject.state()
     result = subject.train(ROWS.select(slice(16, 96)), ROWS, steps=5, number=1)
     after, _ = subject.state()
-    assert (result.steps, result.skipped, result.restored) == (2, 2, True)
+    assert (result.steps, result.skipped, result.restored) == (5, 5, True)
     assert math.isnan(result.loss)
     assert int(before["optimiser.steps"]) == 1
     assert all(torch.equal(after[name], before[name]) for name in before)
@@ -92,24 +98,54 @@ def test_a_round_that_overflows_leaves_network_and_optimiser_as_they_were(monkey
 def test_a_round_whose_steps_are_all_skipped_says_so_and_the_next_one_learns() -> None:
     subject = learner(Naive(), tasks=1)
     subject.network.theta.mul_(1e4)
-    skipped = subject.train(with_outlier(1e30).select(slice(0, 8)), ROWS.select(slice(0, 0)), steps=1, number=0)
+    huge = Batch(ROWS.ids, torch.full_like(ROWS.inputs, 3e38), ROWS.targets, ROWS.tasks).select(slice(0, 8))
+    skipped = subject.train(huge, ROWS.select(slice(0, 0)), steps=1, number=0)
     assert (skipped.steps, skipped.skipped, skipped.restored) == (1, 1, True)
     assert not subject.train(ROWS, ROWS, steps=1, number=1).restored
     assert not subject.train(ROWS.select(slice(0, 0)), ROWS.select(slice(0, 0)), steps=0, number=2).restored
 
 
 @pytest.mark.parametrize("value", [1e20, 1e30, 3e38])
-def test_a_skipped_step_leaves_the_statistics_of_batch_normalisation_alone(value: float) -> None:
+def test_a_row_in_quarantine_leaves_no_trace_in_the_statistics_of_batch_normalisation(value: float) -> None:
     net = normalised()
     subject = Learner(net, Naive(), SETTINGS)
     subject.train(ROWS, ROWS, steps=0, number=0)
     before = buffers_of(net)
     result = subject.train(with_outlier(value).select(slice(0, 16)), ROWS, steps=1, number=1)
-    assert result.restored
-    assert all(torch.equal(one, other) for one, other in zip(buffers_of(net), before, strict=True))
+    assert (result.restored, result.quarantined) == (False, (5,))
+    clean = Learner(normalised(), Naive(), SETTINGS)
+    clean.train(ROWS, ROWS, steps=0, number=0)
+    assert all(torch.equal(one, other) for one, other in zip(buffers_of(clean.network), before, strict=True))
+    clean.train(without(ROWS.select(slice(0, 16)), 5), ROWS, steps=1, number=1)
+    assert all(torch.equal(*pair) for pair in zip(buffers_of(net), buffers_of(clean.network), strict=True))
     mixed = subject.train(with_outlier(value), ROWS, steps=6, number=2)
-    assert (mixed.skipped, mixed.restored) == (1, False)
+    assert (mixed.skipped, mixed.restored, mixed.quarantined) == (0, False, ())
     assert all_finite(net.module.buffers())
+
+
+@pytest.mark.parametrize("place", [1, 5, 15])
+def test_a_row_that_breaks_a_step_is_set_aside_and_the_others_are_learned_without_it(place: int) -> None:
+    batch = with_outlier(3e38, place).select(slice(0, 16))
+    (hit, clean), results = (learner(load([{"kind": "replay"}]), tasks=1) for _ in range(2)), []
+    for subject, rows in ((hit, batch), (clean, without(batch, place))):
+        results.append(subject.train(rows, rows.select(slice(0, 0)), steps=1, number=0))
+    assert [(each.steps, each.skipped, each.quarantined) for each in results] == [(1, 0, (place,)), (1, 0, ())]
+    assert torch.equal(hit.network.theta, clean.network.theta)
+
+
+def test_rows_in_quarantine_stay_there_through_a_restart_and_never_come_into_a_memory() -> None:
+    subject = learner(load([{"kind": "replay", "capacity": 96, "scope": "past"}]), tasks=1)
+    rows = with_outlier(1e30)
+    assert subject.train(rows, rows, steps=6, number=0).quarantined == (5,)
+    resumed = learner(load([{"kind": "replay", "capacity": 96, "scope": "past"}]), tasks=1)
+    resumed.restore(*subject.state(), examples=STREAM.fetch)
+    for each in (subject, resumed):
+        each.consolidate(rows)
+        again = each.train(rows, rows, steps=12, number=1)
+        assert (again.skipped, again.quarantined) == (0, ())
+        assert 5 not in each.state()[0]["strategy.ids"].tolist()
+        assert len(each.state()[0]["strategy.ids"]) == 95
+    assert torch.equal(subject.network.theta, resumed.network.theta)
 
 
 def test_a_rate_that_a_penalty_is_too_steep_for_is_held_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
