@@ -10,9 +10,10 @@ from feedback.log import Cursor, FeedbackReader, Record
 from trainer.errors import ForeignState
 from trainer.examples import StoredExample
 from trainer.intake import Intake, Sorted
+from trainer.planning import Plan
 from trainer.policies import TaskSettings
 from trainer.progress import Progress
-from trainer.record import Closing, Round, Step
+from trainer.record import Step
 from trainer.settings import LearnerSettings
 from trainer.stores import Stores
 from trainer.tasks import Reason, TaskBook
@@ -55,21 +56,18 @@ class Ingest:
             self._reader.dead_letter(record, letter.code, letter.detail)
         cursor = self._cursor | {record.partition: record.offset + 1 for record in records}
         cursor = self._reader.skip_blanks(cursor)
-        steps = self._plan(result, len(records))
-        if records or steps or cursor != self._cursor:
-            self._commit(records, result, steps, cursor)
-        return result.examples, steps
+        plan = self._plan(result, len(records))
+        if records or plan.steps or cursor != self._cursor:
+            self._commit(records, result, plan, cursor)
+        return result.examples, plan.steps
 
     def practise(self) -> list[Step]:
         """Records a round without new events: more steps on recent events and exemplars."""
-        last = self._stores.examples.next_sequence() - 1
-        tip, number = self._stores.record.tip, self._stores.record.next_number()
-        steps: list[Step] = [
-            Round(number=number, parent=tip, first_sequence=last + 1, last_sequence=last, steps=self._learner.min_steps)
-        ]
+        plan = self._new_plan()
+        plan.practise()
         with self._stores.database.transaction():
-            self._stores.record.append(steps)
-        return steps
+            self._stores.record.append(plan.steps)
+        return plan.steps
 
     def close_task(self, name: str) -> list[Step]:
         """Records the closing of a task.
@@ -78,14 +76,12 @@ class Ingest:
             UnknownTask: `unknown_task` or `task_already_closed`.
         """
         self.book.close(name)
-        last = self._stores.examples.next_sequence() - 1
-        tip = self._stores.record.tip
-        number = self._stores.record.next_number()
-        steps: list[Step] = [Closing(number=number, parent=tip, task=name, last_sequence=last, reason="asked")]
+        plan = self._new_plan()
+        plan.close(name, "asked")
         with self._stores.database.transaction():
-            self._stores.record.append(steps)
+            self._stores.record.append(plan.steps)
             self._stores.database.put("tasks", self.book)
-        return steps
+        return plan.steps
 
     def end(self) -> Cursor:
         """Where the log ends at this moment."""
@@ -134,20 +130,17 @@ class Ingest:
         self._reader.close()
         self._intake.close()
 
-    def _plan(self, result: Sorted, n_records: int) -> list[Step]:
-        steps: list[Step] = []
-        training = [example.sequence for example in result.examples if example.split == "train"]
-        parent, number = self._stores.record.tip, self._stores.record.next_number()
-        last = result.examples[-1].sequence if result.examples else self._stores.examples.next_sequence() - 1
-        if training:
-            n_steps = self._learner.steps_for(len(training), n_records == ROUND_EVENTS)
-            steps.append(
-                Round(number=number, parent=parent, first_sequence=training[0], last_sequence=last, steps=n_steps)
-            )
+    def _new_plan(self) -> Plan:
+        return Plan(self._stores.record, self._learner, self._stores.examples.next_sequence() - 1)
+
+    def _plan(self, result: Sorted, n_records: int) -> Plan:
+        plan = self._new_plan()
+        if result.examples:
+            plan.learn(result.examples, n_records == ROUND_EVENTS)
         for name, reason in self._due(is_quiet=not n_records):
             self.book.close(name)
-            steps.append(self._closing(name, reason, last, steps, parent, number))
-        return steps
+            plan.close(name, reason)
+        return plan
 
     def _due(self, is_quiet: bool) -> list[tuple[str, Reason]]:
         """Tasks to close now; silence counts at the end of the log alone, as the events of a backlog are all old."""
@@ -157,19 +150,14 @@ class Ingest:
         is_at_end = is_quiet and bool(self._reader.identity) and not self.left(self.end())
         return due if is_at_end else [(name, reason) for name, reason in due if reason != "idle"]
 
-    def _commit(self, records: Sequence[Record], result: Sorted, steps: list[Step], cursor: Cursor) -> None:
-        rounds = [step.number for step in steps if isinstance(step, Round)]
+    def _commit(self, records: Sequence[Record], result: Sorted, plan: Plan, cursor: Cursor) -> None:
         self.progress.note(record.position for record in records)
         with self._stores.database.transaction():
-            self._stores.examples.add(result.examples, rounds[0] if rounds else None)
+            for examples, number in plan.parts:
+                self._stores.examples.add(examples, number)
             self._stores.examples.add_dead_letters([letter for _, letter in result.dead] + result.set_aside)
             self._stores.examples.count(dict(result.counts))
-            self._stores.record.append(steps)
+            self._stores.record.append(plan.steps)
             for name, value in (("tasks", self.book), ("progress", self.progress), ("cursor", cursor)):
                 self._stores.database.put(name, value)
         self._cursor = cursor
-
-    @staticmethod
-    def _closing(name: str, reason: Reason, last: int, before: Sequence[Step], tip: int, number: int) -> Closing:
-        parent = before[-1].number if before else tip
-        return Closing(number=number + len(before), parent=parent, task=name, last_sequence=last, reason=reason)
