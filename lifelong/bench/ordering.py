@@ -10,12 +10,13 @@ from lifelong.bench.comparison import Options, check_writable
 from lifelong.bench.experiment import Experiment, progressing
 from lifelong.bench.markup import Markup, element, joined
 from lifelong.bench.methods import parse_method
-from lifelong.bench.orders import PROBE_STEPS, Order, Tasks, examine
+from lifelong.bench.orders import Order, Tasks, examine
 from lifelong.bench.report import BAR_LIMITS, heat_map, overview, page, shown, side_by_side
 from lifelong.bench.results import MEASURES, Found, average, found, spread
 from lifelong.bench.study import Method
 from lifelong.output import emit
 from lifelong.tables import percent
+from trainer.task_orders import PROBE_STEPS
 
 
 class Ordered(NamedTuple):

@@ -1,25 +1,19 @@
 """Orders of a stream's tasks: as given, reversed, at random, by difficulty, and by similarity."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import normalize
 
 from contracts.errors import InvalidConfiguration
 from lifelong.bench.experiment import Experiment
 from lifelong.bench.stream import Stream, split
-from lifelong.bench.study import Method, Study
+from lifelong.bench.study import Method, learner_settings
 from networks.build import build
-from networks.flat import evaluating
-
-PROBE_STEPS = 20
-"""Steps of the short run that says how difficult a task is: few enough that tasks still differ."""
-FEATURE_ROWS = 1000
-"""Training rows of each task that its mean features are taken over."""
+from networks.flat import Network
+from trainer.batch import Batch
+from trainer.task_orders import chain, cosines, easy_first, learned_accuracy, mean_features
 
 
 class Order(NamedTuple):
@@ -48,7 +42,7 @@ class Tasks:
         Lawrence, *The Effect of Task Ordering in Continual Learning*, 2022, find that neighbours should be unlike.
         """
         given = list(range(len(self.classes)))
-        easy = sorted(given, key=lambda task: -self.difficulty[task])
+        easy = easy_first(self.difficulty)
         named = [
             Order("given", given),
             Order("reversed", given[::-1]),
@@ -69,21 +63,6 @@ class Tasks:
         return [label for task in order.tasks for label in self.classes[task]]
 
 
-def chain(similarity: Sequence[Sequence[float]], sign: int) -> list[int]:
-    """The first task, then again and again the one of those left that is most similar (`sign` 1) or least (−1).
-
-    Example:
-        >>> chain([[1.0, 0.1, 0.9], [0.1, 1.0, 0.3], [0.9, 0.3, 1.0]], 1)
-        [0, 2, 1]
-    """
-    order, left = [0], list(range(1, len(similarity)))
-    while left:
-        here = similarity[order[-1]]
-        order.append(max(left, key=lambda task: sign * here[task]))
-        left.remove(order[-1])
-    return order
-
-
 def examine(experiment: Experiment) -> Tasks:
     """Divides the data set into tasks and measures each alone.
 
@@ -95,26 +74,18 @@ def examine(experiment: Experiment) -> Tasks:
         raise InvalidConfiguration("invalid_setting", "--tasks: an order needs at least three tasks")
     classes = [list(range(first, first + each)) for first in range(0, n_tasks * each, each)]
     streams = [split(experiment.source.arrays, each, experiment.plan.scenario, own) for own in classes]
-    return Tasks(classes, [_difficulty(experiment, stream) for stream in streams], _similarity(experiment, streams))
+    difficulty = [_difficulty(experiment, stream) for stream in streams]
+    means = [mean_features(_untrained(experiment, each), each.experiences[0].train.inputs) for each in streams]
+    return Tasks(classes, difficulty, cosines(means))
 
 
 def _difficulty(experiment: Experiment, stream: Stream) -> float:
     """Training accuracy: the test rows judge the orders, so they must not choose them."""
-    (only,) = stream.experiences
-    alone = replace(stream, experiences=[only._replace(test=only.train)])
-    protocol = replace(experiment.protocol, iterations=PROBE_STEPS)
-    return Study(alone, protocol, Method("alone"), seed=0).run().average_accuracy
+    protocol, (only,) = experiment.protocol, stream.experiences
+    settings = learner_settings(protocol, Method("alone", learner={"extra_rows": protocol.batch_size}), seed=0)
+    rows = Batch(torch.arange(len(only.train.targets)), *only.train)
+    return learned_accuracy(_untrained(experiment, stream), rows, settings)
 
 
-@torch.inference_mode()
-def _similarity(experiment: Experiment, streams: Sequence[Stream]) -> list[list[float]]:
-    """Cosines between tasks of what an untrained network's head reads, averaged, less the mean over all tasks."""
-    means: list[Tensor] = []
-    for stream in streams:
-        network = build(experiment.protocol.network, stream.spec, stream.columns, seed=0)
-        with evaluating(network.module):
-            means.append(network.features(stream.experiences[0].train.inputs[:FEATURE_ROWS]).mean(dim=0))
-    features = torch.stack(means)
-    directions = normalize(features - features.mean(dim=0), dim=1)
-    cosines: list[list[float]] = (directions @ directions.T).tolist()
-    return cosines
+def _untrained(experiment: Experiment, stream: Stream) -> Network:
+    return build(experiment.protocol.network, stream.spec, stream.columns, seed=0)

@@ -97,7 +97,7 @@ class Study:
     """Learns a stream; the same arguments give the same bits on CPU."""
 
     def __init__(self, stream: Stream, protocol: Protocol, method: Method, seed: int) -> None:
-        settings = _settings(protocol, method, seed)
+        settings = learner_settings(protocol, method, seed)
         self._stream = stream.merged() if method.is_joint else stream.cumulative() if method.is_cumulative else stream
         self._protocol, self._batch_size = protocol, settings.batch_size
         self._has_all = protocol.all_columns or stream.scenario == "domain"
@@ -192,7 +192,8 @@ class Study:
         return iter(torch.split(torch.cat(passes)[:total], round_rows))
 
 
-def _settings(protocol: Protocol, method: Method, seed: int) -> LearnerSettings:
+def learner_settings(protocol: Protocol, method: Method, seed: int) -> LearnerSettings:
+    """How a method's network is trained: as the protocol says where the method does not differ."""
     own = {
         "batch_size": protocol.batch_size,
         "optimiser": protocol.optimiser,

@@ -6,7 +6,7 @@ import pytest
 
 from lifelong.bench.charts import BAR_WIDTH, DOT, Band, Bar, Series, bars, curves
 from lifelong.bench.markup import element
-from lifelong.bench.orders import Tasks, chain
+from lifelong.bench.orders import Tasks
 from lifelong.bench.report import best, heat_map, page
 from lifelong.bench.results import MEASURES, Found, found, run_of
 from lifelong.bench.study import Method, Outcome, Point
@@ -55,12 +55,6 @@ def test_means_and_spread_over_seeds() -> None:
     assert both.mean["average_accuracy"] == 0.5
     assert both.std["average_accuracy"] == pytest.approx(0.25 / 2**0.5)
     assert found(Method("replay"), runs[:1]).std["average_accuracy"] == 0.0
-
-
-def test_a_chain_goes_to_the_nearest_or_to_the_farthest() -> None:
-    similarity = [[1.0, 0.1, 0.9], [0.1, 1.0, 0.3], [0.9, 0.3, 1.0]]
-    assert chain(similarity, 1) == [0, 2, 1]
-    assert chain(similarity, -1) == [0, 1, 2]
 
 
 def test_orders_that_are_the_same_are_one() -> None:
