@@ -78,8 +78,10 @@ class RecipeLearner(Learner):
         self, network: Network, strategy: Strategy, recipe: Recipe, seed: int, on_pass: Callable[[float], None]
     ) -> None:
         super().__init__(network, strategy, recipe.settings(recipe.rate, seed))
-        self._recipe, self._seed, self._on_pass = recipe, seed, on_pass
+        self._recipe, self._on_pass = recipe, on_pass
         self._passes: list[Pass] = []
+        rates = {each.rate for each in recipe.schedule(is_first=True)}
+        self._learners = {rate: Learner(network, strategy, recipe.settings(rate, seed)) for rate in rates}
         self.loss = math.nan
         """Of the last pass."""
 
@@ -89,13 +91,12 @@ class RecipeLearner(Learner):
         self._passes = self._recipe.schedule(is_first=math.isnan(self.loss))
 
     def train(self, batch: Batch, recent: Batch, steps: int, number: int) -> TrainingResult:
-        """Gradient descent keeps nothing from step to step: so a learner of its own can have the pass's rate."""
+        """Gradient descent keeps nothing from step to step: so each rate can have a learner of its own."""
         now = self._passes.pop(0)
         for part in self.network.module.modules():
             if isinstance(part, MemoryNetwork):
                 part.is_linear = now.is_linear
-        learner = Learner(self.network, self.strategy, self._recipe.settings(now.rate, self._seed))
-        result = learner.train(batch, recent, steps, number)
+        result = self._learners[now.rate].train(batch, recent, steps, number)
         self.loss = result.loss
         self._on_pass(self.loss)
         return result
