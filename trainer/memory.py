@@ -148,10 +148,14 @@ class ReplayBuffer:
         """A copy of the rows in these slots, in that order."""
         return self._rows.read(slots)
 
-    def groups(self) -> list[Batch]:
-        """A copy of all rows, one batch for each group that has any."""
-        stretches = np.split(self._ranking.all(), self._ranking.starts[1:])
-        return [self.read(torch.from_numpy(slots)) for slots in stretches if len(slots)]
+    def groups(self) -> tuple[Batch, list[int]]:
+        """A copy of all rows, group after group, and how many each group that has any has.
+
+        Raises:
+            IndexError: the buffer is empty.
+        """
+        sizes = self._ranking.sizes
+        return self.read(torch.from_numpy(self._ranking.all())), sizes[sizes > 0].tolist()
 
     def exchange(self, examples: Batch, choose: Callable[[Batch, int], Tensor]) -> None:
         """Puts other examples of a task in the place of its rows that are kept, class by class and one for one.

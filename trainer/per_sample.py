@@ -5,27 +5,18 @@ module uses more than once, goes through `torch.func`; what that cannot vectoris
 """
 
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
-from typing import NamedTuple
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
+from torch import Tensor
 from torch.func import functional_call, vjp, vmap
 
 from networks.flat import Network, scaled
-from trainer.layer_rules import Magnitude, has_rule, reads_rows, rule_for
+from trainer.layer_rules import Magnitude, rule_for
+from trainer.recording import find_ruled, record
 
 REST_NUMBERS = 2**24
 """Upper bound of the single gradients held at once: 64 MB in float32."""
-
-
-class _Call(NamedTuple):
-    layer: nn.Module
-    inputs: Tensor
-    edge: GradientEdge
 
 
 class PerSampleSums:
@@ -40,7 +31,7 @@ class PerSampleSums:
         parameters = dict(network.module.named_parameters())
         views = network.layout.views(self.total)
         self._places: dict[Tensor, Tensor] = {parameters[name]: view for name, view in views.items()}
-        self._ruled = self._find_ruled(example)
+        self._ruled = find_ruled(network, example, self._places)
         by_rule = {each for layer in self._ruled for each in layer.parameters()}
         self._rest = {name: parameters[name] for name in views if parameters[name] not in by_rule}
         self._is_vectorised = True
@@ -53,7 +44,7 @@ class PerSampleSums:
 
     def add(self, inputs: Tensor, choose: Callable[[Tensor], Tensor]) -> None:
         """Adds Σ_n Σ_v magnitude(∂ v·logits_n / ∂θ) for the vectors v `(n, directions, columns)` of `choose`."""
-        logits, calls = self._forward(inputs, self._ruled)
+        logits, calls = record(self._network, inputs, self._ruled)
         directions = choose(logits.detach())
         rules = [rule_for(call.layer, call.inputs, self._magnitude, self._dtype) for call in calls]
         edges = [call.edge for call in calls]
@@ -66,35 +57,6 @@ class PerSampleSums:
             rule.add_to(self._places)
         if self._rest and directions.shape[1]:
             self._add_rest(scaled(inputs), directions)
-
-    def _forward(self, inputs: Tensor, layers: Iterable[nn.Module]) -> tuple[Tensor, list[_Call]]:
-        calls: list[_Call] = []
-
-        def record(layer: nn.Module, given: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> None:
-            if output.requires_grad:
-                inputs = (*given, *named.values())[0]
-                calls.append(_Call(layer, inputs, get_gradient_edge(output)))
-
-        with ExitStack() as stack, torch.enable_grad():
-            for layer in layers:
-                stack.callback(layer.register_forward_hook(record, with_kwargs=True).remove)
-            return self._network(inputs), calls
-
-    def _find_ruled(self, example: Tensor) -> list[nn.Module]:
-        candidates = [
-            layer
-            for layer in self._network.module.modules()
-            if has_rule(layer) and all(each in self._places for each in layer.parameters())
-        ]
-        logits, calls = self._forward(example.expand(2, *example.shape), candidates)
-        n_calls, n_uses = Counter(call.layer for call in calls), _uses(logits)
-        return [
-            call.layer
-            for call in calls
-            if n_calls[call.layer] == 1
-            and reads_rows(call.layer, call.inputs, n_rows=2)
-            and all(n_uses[each] == 1 for each in call.layer.parameters())
-        ]
 
     def _add_rest(self, inputs: Tensor, directions: Tensor) -> None:
         n_numbers = directions.shape[1] * sum(each.numel() for each in self._rest.values())
@@ -133,18 +95,3 @@ class PerSampleSums:
         pull_back = vjp(logits, {name: each.detach() for name, each in self._rest.items()})[1]
         (gradients,) = vmap(pull_back)(directions)
         return {name: self._magnitude(gradient.to(self._dtype)).sum(dim=0) for name, gradient in gradients.items()}
-
-
-def _uses(output: Tensor) -> Counter[Tensor]:
-    """How many operations behind `output` read each parameter."""
-    uses: Counter[Tensor] = Counter()
-    pending, seen = [output.grad_fn], set[Node]()
-    while pending:
-        node = pending.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        readers = [before for before, _ in node.next_functions if before is not None]
-        uses.update(before.variable for before in readers if hasattr(before, "variable"))
-        pending.extend(readers)
-    return uses

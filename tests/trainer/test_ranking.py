@@ -70,8 +70,9 @@ def history(buffer: ReplayBuffer, stream: list[list[int]]) -> list[list[int]]:
         batch = rows(seen, targets)
         seen += len(targets)
         said += [part.tolist() for part in buffer.insert(batch)]
-        said += [group.ids.tolist() for group in buffer.groups()]
         if len(buffer):
+            kept, sizes = buffer.groups()
+            said += [kept.ids.tolist(), sizes]
             said.append(buffer.draw(5, batch.targets).tolist())
     return [*said, buffer.state_dict()["keys"].tolist()]
 

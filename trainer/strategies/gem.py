@@ -8,7 +8,7 @@ from torch import Tensor
 
 from networks.flat import Network
 from trainer.episodic import Episodic
-from trainer.gradients import loss_gradient
+from trainer.gradients import GroupGradients
 from trainer.nonnegative import Numbers, minimise
 
 RIDGE = 1e-3
@@ -30,11 +30,16 @@ class GEM(Episodic):
     margin: float = Field(default=0.5, ge=0, allow_inf_nan=False)
     seed: int = Field(default=0, ge=0, lt=2**63)
 
+    def __post_init__(self) -> None:
+        """Starts with an empty memory."""
+        super().__post_init__()
+        self._gradients = GroupGradients()
+
     def project_gradients(self, network: Network) -> None:
         """Turns the gradient so that it opposes no past task's, as little as that takes; not where one is infinite."""
         if len(self._buffer) == 0:
             return
-        past = torch.stack([loss_gradient(network, memory) for memory in self._buffer.groups()])
+        past = self._gradients(network, *self._buffer.groups())
         gram, against = _exact(past @ past.T), _exact(past @ network.gradient)
         if (against < 0).any() and np.isfinite(gram).all() and np.isfinite(against).all():
             network.gradient.addmv_(past.T, torch.from_numpy(_dual(gram, against, self.margin)).to(past))
