@@ -1,16 +1,16 @@
 """Samples per second and accuracy beside Avalanche: Split MNIST, class-incremental, one pass.
 
-    LIFELONG_DATA_DIR=… python -m benchmarks.peers_training [--json] [--rounds N] [--method NAME] [--directory DIR]
+    LIFELONG_DATA_DIR=… python -m benchmarks.peers_training [--json] [--rounds N] [--method NAME] [--precision bfloat16]
 
 Avalanche gets an environment of its own below `--directory`, made with uv by the first run: 6 GB, with the same torch.
 Both learn with the same network (MLP 784-400-400-10), optimiser (Adam, 0.001), batches (128 new rows, 128 replayed),
 memory (2,000 examples) and order of tasks, on one thread each, and take turns. Measuring accuracy is outside of the
 time. Strengths of penalties are each side's own: Avalanche's are those of its published baselines or its defaults.
+Avalanche always computes in float32; ours by default too, or with products of matrices in bfloat16.
 """
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, median
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ import typer
 from rich.table import Table
 
 from benchmarks.offline import REPLAY_AND_EWC
+from benchmarks.peers import environment
 from contracts.inputs import ImageInput
 from lifelong.bench.stream import Arrays, Stream, split
 from lifelong.bench.study import Method, Protocol, Study
@@ -36,6 +37,7 @@ from networks.settings import MlpSpec
 
 AVALANCHE = "0.6.0"
 CAPACITY, ROWS, TASK_ROWS, REFERENCE_ROWS, MARGIN = 2000, 128, 400, 256, 0.5
+Precision = Literal["float32", "bfloat16"]
 METHODS: dict[str, list[dict[str, Any]]] = {
     "replay + EWC": REPLAY_AND_EWC,
     "naive": [],
@@ -114,21 +116,6 @@ class Avalanche:
         return answer
 
 
-def environment(directory: Path) -> Path:
-    """The interpreter of an environment with Avalanche, made anew if there is none."""
-    place = (directory / f"avalanche-{AVALANCHE}").absolute()
-    python, complete = place / "bin" / "python", place / "complete"
-    if not complete.is_file():
-        uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-        if uv is None:
-            raise RuntimeError("uv was not found: `make install` puts it into .venv")
-        packages = [f"avalanche-lib=={AVALANCHE}", f"torch=={torch.__version__.split('+')[0]}"]
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, place], check=True)
-        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *packages], check=True)
-        complete.touch()
-    return python
-
-
 @contextmanager
 def avalanche(directory: Path, data: DataSet) -> Iterator[Avalanche]:
     """Avalanche with the same rows."""
@@ -136,7 +123,7 @@ def avalanche(directory: Path, data: DataSet) -> Iterator[Avalanche]:
         path = Path(temporary) / "data.npz"
         arrays = {name: value for name, value in data._asdict().items() if name != "name"}
         np.savez(path, **arrays)
-        peer = Avalanche(environment(directory), path)
+        peer = Avalanche(environment(directory / f"avalanche-{AVALANCHE}", [f"avalanche-lib=={AVALANCHE}"]), path)
         try:
             yield peer
         finally:
@@ -151,15 +138,16 @@ def stream(data: DataSet) -> Stream:
     return split(Arrays(data.name, spec, names, train, data.train_labels, test, data.test_labels), 2, "class")
 
 
-def measure(tasks: Stream, name: str) -> Measured:
+def measure(tasks: Stream, name: str, precision: Precision) -> Measured:
     """Our side of a round."""
-    outcome = Study(tasks, PROTOCOL, Method(name, METHODS[name]), CONDITIONS["seed"]).run()
+    method = Method(name, METHODS[name], learner={"precision": precision})
+    outcome = Study(tasks, PROTOCOL, method, CONDITIONS["seed"]).run()
     return Measured(outcome.rows / outcome.seconds, outcome.average_accuracy)
 
 
-def compare(tasks: Stream, peer: Avalanche, name: str, rounds: int) -> Row:
+def compare(tasks: Stream, peer: Avalanche, name: str, precision: Precision, rounds: int) -> Row:
     """Both in turns."""
-    pairs = [(measure(tasks, name), peer.measure(name)) for _ in range(rounds)]
+    pairs = [(measure(tasks, name, precision), peer.measure(name)) for _ in range(rounds)]
     ratio = median(ours.samples_per_second / theirs.samples_per_second for ours, theirs in pairs)
     ours, theirs = (_summary(list(side)) for side in zip(*pairs, strict=True))
     row = Row(name, ours, theirs, ratio, TARGETS.get(name, OTHER_TARGET))
@@ -187,6 +175,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json")] = False,
     rounds: Annotated[int, typer.Option(help="Turns of both for each method.", min=1)] = 3,
     method: Annotated[list[str] | None, typer.Option(help="One of the methods; may be repeated; else all.")] = None,
+    precision: Annotated[Precision, typer.Option(help="Of our products of matrices.")] = "float32",
     directory: Annotated[Path, typer.Option(help="Where the environment lies.")] = Path(".cache/peers"),
 ) -> None:
     """Measures every method and prints the table."""
@@ -194,11 +183,16 @@ def main(
     data = mnist()
     tasks = stream(data)
     with avalanche(directory, data) as peer:
-        for warming in (measure(tasks, "replay + EWC"), peer.measure("replay + EWC")):
+        for warming in (measure(tasks, "replay + EWC", precision), peer.measure("replay + EWC")):
             sys.stderr.write(f"warming up: {warming.samples_per_second:,.0f} samples/s\n")
-        rows = [compare(tasks, peer, name, rounds) for name in method or METHODS]
+        rows = [compare(tasks, peer, name, precision, rounds) for name in method or METHODS]
     versions = {"ours": {"torch": str(torch.__version__)}, "theirs": peer.versions}
-    document = {"conditions": CONDITIONS, "versions": versions, "rows": [asdict(row) for row in rows]}
+    document = {
+        "conditions": CONDITIONS,
+        "precision": precision,
+        "versions": versions,
+        "rows": [asdict(row) for row in rows],
+    }
     emit(document, as_json, table(rows, peer.versions))
 
 
