@@ -14,7 +14,7 @@ from contracts.inputs import parse_input
 from lifelong.settings import Settings
 from trainer.strategy import kinds
 
-Kind = Literal["tensor", "image", "text", "tabular"]
+Kind = Literal["tensor", "image", "text", "tabular", "story"]
 EXAMPLES: dict[Kind, tuple[str, str]] = {
     "tensor": ("{kind: tensor, shape: [784]}", "numbers of this shape, as nested lists"),
     "image": ("{kind: image, shape: [28, 28]}", "whole numbers from 0 to 255: height × width, or channels first"),
@@ -23,6 +23,7 @@ EXAMPLES: dict[Kind, tuple[str, str]] = {
         "{kind: tabular, columns: {age: {mean: 45, std: 18}, plan: [free, paid]}}",
         "an object with these columns; a column that is just `number` is taken as it is, best between -3 and 3",
     ),
+    "story": ("{kind: story, sentences: 50}", "an object with a story, which is a list of sentences, and a question"),
 }
 WIDTH = 110
 

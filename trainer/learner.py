@@ -139,7 +139,9 @@ class Learner:
         network, strategy = self.network, self.strategy
         mixed = strategy.replay(network, rows)
         buffers = [buffer.clone() for buffer in network.module.buffers()]
-        network.module.train(len(mixed) > 1)  # batch normalisation cannot learn from a single row
+        is_several = len(mixed) > 1  # batch normalisation cannot learn from a single row
+        if network.module.training != is_several:
+            network.module.train(is_several)
         logits = network(mixed.inputs, mixed.targets)
         loss = classification_loss(network, mixed, logits) + strategy.penalty(network, mixed, logits)
         network.gradient.zero_()
