@@ -1,13 +1,13 @@
 """Distillation: a network as it once was, and how far another one's answers are from what it would answer."""
 
+import copy
 from dataclasses import asdict
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.functional import one_hot
+from torch.nn.functional import kl_div, one_hot
 
-from networks.flat import Layout, Network, evaluating
+from networks.flat import Layout, Network
 from trainer.states import State, join, part_of
 from trainer.vectors import layout_from
 
@@ -19,6 +19,7 @@ class Teacher:
         self._theta = torch.empty(0)
         self._layout: Layout | None = None
         self._buffers: dict[str, Tensor] = {}
+        self._module: nn.Module | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -29,6 +30,7 @@ class Teacher:
         """Takes the network as it is now."""
         self._theta, self._layout = network.theta.clone(), network.layout
         self._buffers = {name: buffer.clone() for name, buffer in network.module.named_buffers()}
+        self._module = None
 
     def __call__(self, network: Network, inputs: Tensor) -> Tensor:
         """The captured network's logits `(batch, columns of then)` in evaluation mode, without a gradient.
@@ -40,13 +42,12 @@ class Teacher:
         """
         if self._layout is None:
             raise LookupError("no network was captured")
-        if self._theta.device != network.theta.device:
-            self._theta = self._theta.to(network.theta.device)
-            self._buffers = {name: buffer.to(self._theta.device) for name, buffer in self._buffers.items()}
-        tensors = join({"module": {**self._layout.views(self._theta), **self._buffers}})
-        with torch.no_grad(), evaluating(network.module):
-            logits: Tensor = functional_call(_Lent(network), tensors, inputs)
-        return logits
+        if self._module is None or self._theta.device != network.theta.device:
+            self._module = self._rebuilt(network, self._layout)
+        lent = copy.copy(network)
+        lent.module = self._module
+        with torch.no_grad():
+            return lent(inputs)
 
     def state_dict(self) -> State:
         """Copies of the parameters and the buffers; empty before the first capture."""
@@ -57,23 +58,22 @@ class Teacher:
 
     def load_state_dict(self, state: State) -> None:
         """Becomes the teacher that was saved."""
-        self._theta, self._layout, self._buffers = torch.empty(0), None, {}
+        self._theta, self._layout, self._buffers, self._module = torch.empty(0), None, {}, None
         if state:
             self._theta, self._layout = state["theta"].clone(), layout_from(state["layout"])
             self._buffers = {name: buffer.clone() for name, buffer in part_of(state, "buffers").items()}
 
-
-class _Lent(nn.Module):
-    """A network as a module, so that a call can be made with other parameters in its own module's place."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.module = network.module
-        self._network = network
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """What the network answers."""
-        return self._network(inputs)
+    def _rebuilt(self, network: Network, layout: Layout) -> nn.Module:
+        """A module of the network's kind, on its device, that holds what was captured."""
+        self._theta = self._theta.to(network.theta.device)
+        self._buffers = {name: buffer.to(self._theta.device) for name, buffer in self._buffers.items()}
+        module = copy.deepcopy(network.module).eval()
+        parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
+        for name, values in layout.views(self._theta).items():
+            parameters[name].data = values
+        for name, buffer in self._buffers.items():
+            buffers[name].data = buffer
+        return module
 
 
 def head_numbers(network: Network) -> Tensor:
@@ -97,7 +97,13 @@ def divergence(network: Network, logits: Tensor, targets: Tensor, temperature: f
 
     Cut at zero, where it has no slope, value and gradient vanish exactly where the answers are the same.
     """
-    known, all_heads = targets.shape[1], head_numbers(network)
+    known = targets.shape[1]
+    if network.task_mask is None:
+        answers = logits if new_columns else logits[:, :known]
+        log_p, log_q = ((each / temperature).log_softmax(dim=1) for each in (targets, answers))
+        terms = kl_div(log_q[:, :known], log_p, reduction="none", log_target=True)
+        return terms.sum(dim=1, keepdim=True).clamp(min=0) * temperature**2
+    all_heads = head_numbers(network)
     n_heads = int(all_heads[:known].max()) + 1
     columns = (all_heads < n_heads).nonzero().squeeze(1) if new_columns else torch.arange(known, device=logits.device)
     heads = one_hot(all_heads[columns], n_heads).to(logits.dtype)
