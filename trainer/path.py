@@ -1,5 +1,7 @@
 """The way that learning takes through parameter space, and what the loss lost along it."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -18,42 +20,49 @@ class Path:
     """
 
     def __init__(self) -> None:
-        self._vectors = FollowingVectors("fall", "displacement")
-        self._origin: tuple[Tensor, Tensor] | None = None
+        self._vectors = FollowingVectors("fall", "origin")
+        self._theta = self._gradient = torch.empty(0)
+        self._square: Tensor | None = None
 
-    def depart(self, network: Network, gradient: Tensor) -> None:
-        """Notes where a step begins and the gradient of the loss there, which it keeps without a copy."""
-        self._origin = network.theta.clone(), gradient
+    def depart(self, network: Network) -> Tensor:
+        """Notes where a step begins and the gradient (P,) there, before clipping.
+
+        Returns the noted one, from which the caller takes what is not the loss's.
+        """
+        self._follow(network)
+        if self._theta.shape != network.theta.shape or self._theta.device != network.theta.device:
+            self._theta, self._gradient = torch.empty_like(network.theta), torch.empty_like(network.theta)
+        self._square = torch.dot(network.gradient, network.gradient)
+        self._theta.copy_(network.theta)
+        return self._gradient.copy_(network.gradient)
 
     def arrive(self, network: Network) -> None:
         """Adds the step from where `depart` was called last, given what the step left in `network.gradient`.
 
         Nothing if `depart` was not called since.
         """
-        if self._origin is None:
+        if self._square is None:
             return
-        theta, gradient = self._origin
-        self._origin = None
-        self._vectors.follow(network)
-        step = torch.sub(network.theta, theta, out=theta)
-        self._vectors["fall"].addcmul_(gradient, step, value=-_share(gradient, network.gradient))
-        self._vectors["displacement"].add_(step)
+        share = _share(float(self._square), float(torch.dot(network.gradient, network.gradient)))
+        self._square = None
+        step = torch.sub(network.theta, self._theta, out=self._theta)
+        self._vectors["fall"].addcmul_(self._gradient, step, value=-share)
 
     def begin(self, network: Network) -> None:
         """Begins a new path where the parameters are now."""
-        self._vectors.follow(network)
+        self._follow(network)
         self._vectors["fall"].zero_()
-        self._vectors["displacement"].zero_()
+        self._vectors["origin"].copy_(network.theta)
 
     def fall(self, network: Network) -> Tensor:
         """How much the loss fell along each parameter, (P,), below zero where it rose; do not change it."""
-        self._vectors.follow(network)
+        self._follow(network)
         return self._vectors["fall"]
 
     def displacement(self, network: Network) -> Tensor:
-        """How far each parameter is from where the path began, (P,); do not change it."""
-        self._vectors.follow(network)
-        return self._vectors["displacement"]
+        """How far each parameter is from where the path began, a new vector (P,)."""
+        self._follow(network)
+        return network.theta - self._vectors["origin"]
 
     def state_dict(self) -> State:
         """Both vectors and their layout, for between two steps."""
@@ -61,11 +70,22 @@ class Path:
 
     def load_state_dict(self, state: State) -> None:
         """Continues bit for bit from a saved state."""
-        self._origin = None
+        self._square = None
         self._vectors.load_state_dict(state)
 
+    def _follow(self, network: Network) -> None:
+        """Lets the path of parameters that came since begin where they are."""
+        before = self._vectors.layout
+        if before is network.layout:
+            return
+        self._vectors.follow(network)
+        is_known = torch.zeros_like(network.theta)
+        if before is not None:
+            is_known = network.expand(torch.ones(before.size, device=network.theta.device), before)
+        origin = self._vectors["origin"]
+        torch.where(is_known > 0, origin, network.theta, out=origin)
 
-def _share(noted: Tensor, taken: Tensor) -> float:
-    """What of a gradient counts, so that it is not more than `CLIPPED` times as long as the one a step took."""
-    length, limit = float(torch.linalg.vector_norm(noted)), CLIPPED * float(torch.linalg.vector_norm(taken))
-    return limit / length if length > limit else 1.0
+
+def _share(noted: float, taken: float) -> float:
+    """What of a gradient counts, given the squared length of the whole one before clipping and of what a step took."""
+    return 1.0 if noted <= CLIPPED**2 * taken else CLIPPED * math.sqrt(taken / noted)

@@ -64,21 +64,22 @@ class QuadraticPenalty:
         return self._vectors["root"].square()
 
     def add_gradient(self, network: Network, strength: float, vector: Tensor) -> None:
-        """Adds the penalty's gradient λ (A θ − B) at the present parameters to a vector (P,)."""
+        """Adds the penalty's gradient λ (A θ − B) at the present parameters to a vector (P,).
+
+        Not between a call of the penalty and its backward pass, which share what this overwrites.
+        """
         if self._largest == 0.0:
             return
-        self._vectors.follow(network)
+        self._follow(network)
         root = self._vectors["root"]
-        gap = torch.addcmul(self._vectors["target"], root, network.theta, value=-1)
-        vector.addcmul_(root, gap, value=-strength)
+        torch.addcmul(self._vectors["target"], root, network.theta, value=-1, out=self._scratch)
+        vector.addcmul_(root, self._scratch, value=-strength)
 
     def __call__(self, network: Network, strength: float) -> Tensor:
         """The penalty for λ = `strength` as a scalar; its backward pass adds to `network.gradient`."""
         if self._largest == 0.0:
             return network.theta.new_zeros(())
-        self._vectors.follow(network)
-        if self._scratch.shape != network.theta.shape:
-            self._scratch = torch.empty_like(network.theta)
+        self._follow(network)
         value: Tensor = _HalfSquare.apply(self._ticket, network, self._vectors, self._scratch, strength, self._constant)
         return value
 
@@ -90,6 +91,11 @@ class QuadraticPenalty:
         """Continues bit for bit from a saved state."""
         self._constant, self._largest = state["constant"], state["largest"]
         self._vectors.load_state_dict({name: state[name] for name in state.keys() - {"constant", "largest"}})
+
+    def _follow(self, network: Network) -> None:
+        self._vectors.follow(network)
+        if self._scratch.shape != network.theta.shape or self._scratch.device != network.theta.device:
+            self._scratch = torch.empty_like(network.theta)
 
 
 class _HalfSquare(Function):

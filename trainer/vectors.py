@@ -29,6 +29,11 @@ class FollowingVectors:
         self._vectors = {name: torch.empty(0) for name in names}
         self._layout: Layout | None = None
 
+    @property
+    def layout(self) -> Layout | None:
+        """The layout that the vectors have, None before the first `follow`."""
+        return self._layout
+
     def follow(self, network: Parameters) -> None:
         """Brings the vectors to the network's present layout and device."""
         if self._layout is network.layout:

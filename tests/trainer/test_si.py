@@ -93,6 +93,37 @@ def test_outputs_that_came_later_set_out_where_they_began() -> None:
     assert float(found[place]) == pytest.approx(6.0 / (4.0 + 1.0))
 
 
+def test_a_gradient_that_the_penalty_cancels_counts_in_full() -> None:
+    net, strategy = network(tasks=1), SI(strength=1.0, damping=1.0)
+    step(strategy, net, gradient=[-2.0], move=[1.0])
+    strategy.after_task(net, Stream().task(0))
+    step(strategy, net, gradient=[0.0], move=[10.0])
+    step(strategy, net, gradient=[0.01], move=[1.0])
+    strategy.after_task(net, Stream().task(0))
+    assert float(importances(strategy, net, 1.0)[0]) == pytest.approx(1.0 + (10.0 - 0.01) / (11.0**2 + 1.0), rel=1e-4)
+
+
+def test_an_outlier_counts_thirty_times_what_clipping_left_of_it() -> None:
+    net, strategy, batch = network(tasks=1), SI(strength=1.0, damping=1.0), Stream().task(0)
+    net.gradient[0] = -1000.0
+    strategy.project_gradients(net)
+    net.gradient[0] = -0.5
+    net.theta[0] += 1.0
+    strategy.after_step(net, batch, net(batch.inputs).detach())
+    strategy.after_task(net, batch)
+    assert float(importances(strategy, net, 1.0)[0]) == pytest.approx(30 * 0.5 / (1.0 + 1.0))
+
+
+def test_what_is_not_a_step_is_no_way() -> None:
+    net, strategy = network(tasks=1), SI(strength=1.0, damping=1.0)
+    before = net.theta.clone()
+    step(strategy, net, gradient=[0.0], move=[5.0])
+    net.theta.copy_(before)
+    step(strategy, net, gradient=[-4.0], move=[1.0])
+    strategy.after_task(net, Stream().task(0))
+    assert float(importances(strategy, net, 1.0)[0]) == pytest.approx(4.0 / (1.0 + 1.0))
+
+
 class Recorder(Naive):
     """Computes what the paper defines: the gradient of the loss alone at every step, in float64, and no penalty."""
 

@@ -56,11 +56,10 @@ class RWalk(Naive):
 
     def project_gradients(self, network: Network) -> None:
         """Notes where the step begins and the gradient there, which it leaves as it is."""
-        gradient = network.gradient.clone()
+        gradient = self._path.depart(network)
         self._quadratic.add_gradient(network, -self.strength, gradient)
         if self.fisher == "batch":
             self._follow_fisher(network, gradient.square())
-        self._path.depart(network, gradient)
 
     def after_step(self, network: Network, batch: Batch, logits: Tensor) -> None:  # noqa: ARG002
         """Follows the step, and notes what an interval of them gained; a Fisher that is not finite is left out."""

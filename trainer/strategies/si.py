@@ -49,11 +49,10 @@ class SI(Naive):
 
     def project_gradients(self, network: Network) -> None:
         """Notes where the step begins and the gradient there, which it leaves as it is."""
-        gradient = network.gradient.clone()
+        gradient = self._path.depart(network)
         if self.gradient == "loss":
             self._attraction.add_gradient(network, -self.strength, gradient)
             self._repulsion.add_gradient(network, self.strength, gradient)
-        self._path.depart(network, gradient)
 
     def after_step(self, network: Network, batch: Batch, logits: Tensor) -> None:  # noqa: ARG002
         """Follows the step."""
