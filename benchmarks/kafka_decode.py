@@ -182,7 +182,8 @@ def intake(settings: KafkaSettings, model: str, spec: TensorInput, bench: Bench,
     stores = Stores.open(folder, "benchmark")
     predictions = PredictionLog(folder / "predictions.db", 3600.0, 1 << 20)
     sorter = Intake(spec, LabelSpec(), stores.examples, predictions, 0.1)
-    ingest = Ingest(KafkaReader(settings, model, OUTBOX), sorter, stores, LearnerSettings(), TaskSettings())
+    reader = KafkaReader(settings, model, OUTBOX)
+    ingest = Ingest(reader, sorter, stores, LearnerSettings(), TaskSettings(), lambda examples: [list(examples)])
     while count > 0:
         examples, _ = ingest.take(1.0)
         count -= len(examples)

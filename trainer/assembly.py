@@ -17,9 +17,10 @@ from feedback.settings import FeedbackSettings, KafkaSettings, PredictionSetting
 from feedback.sqlite import SqliteLog, identity_of
 from networks.build import build
 from networks.flat import Network
-from networks.settings import Architecture, NetworkSpec
+from networks.settings import Architecture, NetworkSpec, PerTaskSpec
 from registry.store import Registry
 from trainer.course import Course
+from trainer.curriculum import Curriculum
 from trainer.evaluation import ProbeSets
 from trainer.examiner import Examiner
 from trainer.ingest import Ingest
@@ -102,7 +103,8 @@ def assemble(config: TrainerConfiguration, service: Service, on_version: Callabl
     course = Course(config.learner_with, config.input, config.labels, stores, matrix.close)
     publisher = Publisher(stores, directory / "versions", _provenance(config), service)
     promoter = Promoter(stores, course, examiner, publisher, config.promotion)
-    ingest = Ingest(_reader(config), _intake(config, stores), stores, config.learner, config.tasks)
+    arrange = _curriculum(config, course).arrange
+    ingest = Ingest(_reader(config), _intake(config, stores), stores, config.learner, config.tasks, arrange)
     sources = Sources(stores, ingest, course, examiner, matrix, promoter)
     reporter = Reporter(config.model, sources, service, publisher.announce)
     return Trainer(stores, ingest, course, promoter, reporter, on_version)
@@ -126,6 +128,19 @@ def _intake(config: TrainerConfiguration, stores: Stores) -> Intake:
     settings = config.predictions
     predictions = PredictionLog(config.directory / "predictions.db", settings.max_age_seconds, settings.max_bytes)
     return Intake(config.input, config.labels, stores.examples, predictions, config.probes.fraction)
+
+
+def _curriculum(config: TrainerConfiguration, course: Course) -> Curriculum:
+    """Measures on a copy of what is being learned; where tasks are kept apart, on the configured network, untrained."""
+
+    def copy() -> Network:
+        if isinstance(config.architecture, PerTaskSpec):
+            columns = config.labels.initial_columns()
+            return build(config.network, config.input, columns, config.learner.seed, config.device)
+        return config.network_with(course.network.columns, course.network.weights())
+
+    kind = config.tasks.curriculum
+    return Curriculum(kind, config.input, config.labels, config.learner, lambda: course.tasks, copy)
 
 
 def _provenance(config: TrainerConfiguration) -> Provenance:

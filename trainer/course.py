@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +11,7 @@ from contracts.inputs import InputSpec
 from contracts.labels import Column, LabelSpec
 from networks.flat import Network
 from trainer.batch import Batch
+from trainer.decoding import decoded
 from trainer.examples import StoredExample
 from trainer.learner import Learner, TrainingResult
 from trainer.record import ROOT, Closing, Round, Step
@@ -108,13 +108,11 @@ class Course:
         """Decodes stored examples into tensors; their labels and tasks must be known to the learner."""
         index = {column: number for number, column in enumerate(self.network.columns)}
         task_index = {task: number for number, task in enumerate(self.tasks)}
-        flat = np.frombuffer(b"".join(example.instance for example in examples), dtype=self._spec.dtype)
-        inputs = torch.from_numpy(flat.reshape(len(examples), *self._spec.row_shape).copy())
         targets = [index.get(self._labels.column_for(row.label, row.task), -1) for row in examples]
         tasks = [task_index.get(row.task, -1) for row in examples]
         return Batch(
             ids=torch.tensor([row.sequence for row in examples], dtype=torch.int64),
-            inputs=inputs,
+            inputs=decoded(examples, self._spec),
             targets=torch.tensor(targets, dtype=torch.int64),
             tasks=torch.tensor(tasks, dtype=torch.int64),
         )

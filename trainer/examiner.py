@@ -3,14 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
-import numpy as np
-import torch
-
 from contracts.inputs import InputSpec
 from contracts.labels import Column, LabelSpec
 from contracts.versions import Decision, ProbeReport
 from networks.flat import Network
 from trainer.answers import Answers, Best, pair
+from trainer.decoding import decoded
 from trainer.evaluation import ProbeSets
 from trainer.examples import StoredExample
 from trainer.policies import PromotionSettings
@@ -44,10 +42,8 @@ class Examiner:
         held_out = [example for example in examples if example.split == "probe"]
         for task, group in groupby(held_out, key=lambda example: example.task):
             rows = list(group)
-            flat = np.frombuffer(b"".join(row.instance for row in rows), dtype=self._spec.dtype)
-            inputs = torch.from_numpy(flat.reshape(len(rows), *self._spec.row_shape).copy())
             columns = [self._labels.column_for(row.label, row.task) for row in rows]
-            self._probes.add(task, columns, [row.sequence for row in rows], inputs)
+            self._probes.add(task, columns, [row.sequence for row in rows], decoded(rows, self._spec))
 
     def enthrone(self, columns: Sequence[Column], weights: bytes, answers: Answers | None) -> None:
         """Takes a version as the champion; its answers, where they are known, save measuring them again."""

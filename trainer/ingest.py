@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from contracts.status import Ledger
 from feedback.errors import FeedbackGap
@@ -20,23 +20,36 @@ from trainer.tasks import Reason, TaskBook
 
 ROUND_EVENTS = 512
 """Events that a round takes at most: it bounds how long the first of them waits for the last."""
+BACKLOG_WAIT_SECONDS = 0.1
+"""How long the rest of a backlog may take to come: longer than a broker takes to answer."""
 RESEND_WAIT_SECONDS = 5.0
 """How long a record that is known to be in the log may take to come."""
 ACKNOWLEDGE_SECONDS = 1.0
 """Each time costs a transaction in the log that appends wait for, or a request to Kafka."""
 
 
+Arrange = Callable[[Sequence[StoredExample]], list[list[StoredExample]]]
+"""Puts a backlog into the order in which its parts are learned, and numbers it anew."""
+
+
 class Ingest:
     """Reads the log from the stored cursor; nothing it returns can be lost or happen twice."""
 
     def __init__(
-        self, reader: FeedbackReader, intake: Intake, stores: Stores, learner: LearnerSettings, tasks: TaskSettings
+        self,
+        reader: FeedbackReader,
+        intake: Intake,
+        stores: Stores,
+        learner: LearnerSettings,
+        tasks: TaskSettings,
+        arrange: Arrange,
     ) -> None:
         self._reader = reader
         self._intake = intake
         self._stores = stores
         self._learner = learner
         self._tasks = tasks
+        self._arrange = arrange
         database = stores.database
         self.book: TaskBook = database.get("tasks", TaskBook, TaskBook())
         self.progress: Progress = database.get("progress", Progress, Progress())
@@ -48,18 +61,19 @@ class Ingest:
 
     def take(self, wait_seconds: float) -> tuple[list[StoredExample], list[Step]]:
         """Waits for events; returns the examples among them and the steps to apply now, all of it recorded."""
-        records = self._reader.read(self._cursor, ROUND_EVENTS, wait_seconds)
+        records, cursor, is_flooded = self._read(wait_seconds)
         self._require_same_log()
         self._resend_dead_letters()
         result = self._intake.sort(records, self.book)
         for record, letter in result.dead:
             self._reader.dead_letter(record, letter.code, letter.detail)
-        cursor = self._cursor | {record.partition: record.offset + 1 for record in records}
-        cursor = self._reader.skip_blanks(cursor)
-        plan = self._plan(result, len(records))
+        parts = [result.examples]
+        if len(records) > ROUND_EVENTS:
+            parts = self._arrange(result.examples)
+        plan = self._plan(parts, is_flooded, is_quiet=not records)
         if records or plan.steps or cursor != self._cursor:
             self._commit(records, result, plan, cursor)
-        return result.examples, plan.steps
+        return [example for part in parts for example in part], plan.steps
 
     def practise(self) -> list[Step]:
         """Records a round without new events: more steps on recent events and exemplars."""
@@ -89,8 +103,7 @@ class Ingest:
 
     def left(self, end: Cursor) -> int:
         """Events before that end which have not been read yet."""
-        first = self._reader.first_offset
-        return sum(max(0, offset - self._cursor.get(partition, first)) for partition, offset in end.items())
+        return self._between(self._cursor, end)
 
     def ledger(self) -> Ledger:
         """Where every event is."""
@@ -130,16 +143,48 @@ class Ingest:
         self._reader.close()
         self._intake.close()
 
+    def _read(self, wait_seconds: float) -> tuple[list[Record], Cursor, bool]:
+        """A round's events or, for a curriculum, as many of those in the log as are taken at once.
+
+        With the cursor after them, and whether more are probably waiting.
+        """
+        records, cursor = self._next(self._cursor, ROUND_EVENTS, wait_seconds)
+        if not records or self._tasks.curriculum == "given":
+            return records, cursor, len(records) == ROUND_EVENTS
+        end, most = self._reader.end(), self._tasks.backlog_events
+        while len(records) < most and self._between(cursor, end):
+            more, cursor = self._next(cursor, most - len(records), BACKLOG_WAIT_SECONDS)
+            if not more:
+                break
+            records += more
+        return records, cursor, self._between(cursor, end) > 0
+
+    def _next(self, cursor: Cursor, limit: int, wait_seconds: float) -> tuple[list[Record], Cursor]:
+        """Up to so many events from a cursor on, and the cursor after them."""
+        records = self._reader.read(cursor, limit, wait_seconds)
+        cursor = cursor | {record.partition: record.offset + 1 for record in records}
+        return records, self._reader.skip_blanks(cursor)
+
+    def _between(self, cursor: Cursor, end: Cursor) -> int:
+        first = self._reader.first_offset
+        return sum(max(0, offset - cursor.get(partition, first)) for partition, offset in end.items())
+
     def _new_plan(self) -> Plan:
         return Plan(self._stores.record, self._learner, self._stores.examples.next_sequence() - 1)
 
-    def _plan(self, result: Sorted, n_records: int) -> Plan:
+    def _plan(self, parts: Sequence[Sequence[StoredExample]], is_flooded: bool, is_quiet: bool) -> Plan:
+        """Rounds that learn the parts; a task that is over by their end is closed after the round with its last row."""
         plan = self._new_plan()
-        if result.examples:
-            plan.learn(result.examples, n_records == ROUND_EVENTS)
-        for name, reason in self._due(is_quiet=not n_records):
-            self.book.close(name)
-            plan.close(name, reason)
+        rounds = [part[at : at + ROUND_EVENTS] for part in parts for at in range(0, len(part), ROUND_EVENTS)]
+        ends = {example.task: place for place, rows in enumerate(rounds) for example in rows}
+        due = self._due(is_quiet)
+        for place in range(max(1, len(rounds))):
+            if rounds:
+                plan.learn(rounds[place], is_flooded or place < len(rounds) - 1)
+            for name, reason in due:
+                if ends.get(name, 0) == place:
+                    self.book.close(name)
+                    plan.close(name, reason)
         return plan
 
     def _due(self, is_quiet: bool) -> list[tuple[str, Reason]]:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from contracts.inputs import Specification
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
+CurriculumKind = Literal["given", "easy_first", "hard_first", "similar_next", "dissimilar_next"]
 
 
 class ProbeSettings(Specification):
@@ -21,14 +22,21 @@ class ProbeSettings(Specification):
 
 
 class TaskSettings(Specification):
-    """When a task ends by itself; 0 switches a rule off, and an explicit close always works.
+    """When a task ends by itself, and in which order queued tasks are learned.
 
     `close_after_events`: that many events of other tasks came in a row. `close_after_idle_seconds`: nothing of it
-    came for so long.
+    came for so long. 0 switches a rule off, and an explicit close always works.
+
+    `curriculum`: `given` learns events as they come. With any other, where more than 512 are waiting, up to
+    `backlog_events` of them are taken at once and the new tasks among them learned one after the other: by how much of
+    each a copy of the network learns in 20 steps (`easy_first`, `hard_first`), or from the first one always to the most
+    or least similar one left (`similar_next`, `dissimilar_next`). Nothing is promoted before all of it is learned.
     """
 
     close_after_events: int = Field(default=200, ge=0, le=10_000_000)
     close_after_idle_seconds: float = Field(default=600.0, ge=0.0, le=31_536_000.0)
+    curriculum: CurriculumKind = "given"
+    backlog_events: int = Field(default=10_000, ge=1_000, le=1_000_000)
 
 
 class PromotionSettings(Specification):

@@ -10,7 +10,8 @@ from contracts.labels import LabelSpec
 from feedback.log import Cursor, FeedbackReader, Record
 from feedback.predictions import PredictionLog
 from feedback.sqlite import SqliteLog
-from trainer.ingest import Ingest
+from trainer.examples import StoredExample
+from trainer.ingest import Arrange, Ingest
 from trainer.intake import Intake
 from trainer.policies import TaskSettings
 from trainer.record import Closing
@@ -18,6 +19,7 @@ from trainer.settings import LearnerSettings
 from trainer.stores import Stores
 
 pytestmark = pytest.mark.unit
+SETTINGS = TaskSettings()
 
 
 class KilledInTime(SqliteLog):
@@ -38,12 +40,19 @@ class Old(SqliteLog):
         return [record._replace(accepted_at=1.0) for record in records]
 
 
-def ingest(directory: Path, reader: FeedbackReader) -> Ingest:
+def as_it_came(examples: Sequence[StoredExample]) -> list[list[StoredExample]]:
+    """A backlog in one part."""
+    return [list(examples)]
+
+
+def ingest(
+    directory: Path, reader: FeedbackReader, tasks: TaskSettings = SETTINGS, arrange: Arrange = as_it_came
+) -> Ingest:
     """What a start of the trainer makes of its state directory."""
     stores = Stores.open(directory / "trainer", "test")
     predictions = PredictionLog(directory / "predictions.db", 3600.0, 1 << 20)
     intake = Intake(TensorInput(shape=(1,)), LabelSpec(), stores.examples, predictions, 0.1)
-    return Ingest(reader, intake, stores, LearnerSettings(), TaskSettings())
+    return Ingest(reader, intake, stores, LearnerSettings(), tasks, arrange)
 
 
 def append(log: SqliteLog, bodies: Sequence[bytes]) -> None:

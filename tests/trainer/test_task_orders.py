@@ -13,6 +13,7 @@ from trainer.settings import LearnerSettings
 from trainer.task_orders import MEASURED_ROWS, chain, cosines, easy_first, learned_accuracy, mean_features
 
 pytestmark = pytest.mark.unit
+torch.set_num_threads(1)
 SETTINGS = LearnerSettings(learning_rate=0.01)
 
 
