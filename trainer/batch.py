@@ -50,6 +50,13 @@ class Batch:
         """The rows that no strategy has put there."""
         return self.select(slice(0, len(self) - self.appended)) if self.appended else self
 
+    @property
+    def shares(self) -> Tensor:
+        """Each row's share of the loss (n,): its weight, or 1/n."""
+        if self.weights is not None:
+            return self.weights
+        return torch.full_like(self.targets, 1 / len(self), dtype=torch.float32)
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         parts = {each.name: getattr(self, each.name) for each in fields(self)}
         changed: dict[str, Any] = {name: change(part) for name, part in parts.items() if isinstance(part, Tensor)}
@@ -80,13 +87,11 @@ def append(batch: Batch, rows: Batch, keeps: float, share: float) -> Batch:
 
     Where no row counts, because a strategy brings the whole loss itself, those after it do not count either.
     """
-    own, theirs = batch.weights, torch.full_like(rows.targets, share / len(rows), dtype=torch.float32)
-    if own is None:
-        own = torch.full_like(batch.targets, 1 / len(batch), dtype=torch.float32)
-    elif not bool(own.any()):
+    theirs = torch.full_like(rows.targets, share / len(rows), dtype=torch.float32)
+    if batch.weights is not None and not bool(batch.weights.any()):
         theirs.zero_()
     plain = concatenate([batch, rows])
-    weights, appended = torch.cat([own * keeps, theirs]), batch.appended + len(rows)
+    weights, appended = torch.cat([batch.shares * keeps, theirs]), batch.appended + len(rows)
     return replace(plain, weights=weights, mask=_masks(batch, rows), appended=appended)
 
 

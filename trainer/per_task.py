@@ -19,7 +19,7 @@ class PerTask(Naive):
     def replay(self, network: Network, batch: Batch) -> Batch:
         """The batch; rows of closed tasks have no share of the loss."""
         is_open = ~of_tasks(network).closed[batch.targets]
-        return batch if bool(is_open.all()) else replace(batch, weights=is_open / len(batch))
+        return batch if bool(is_open.all()) else replace(batch, weights=batch.shares * is_open)
 
     def after_task(self, network: Network, examples: Batch) -> None:
         """Closes the task."""

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Literal
 
-import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -40,10 +39,7 @@ class LwF(Naive):
         """The same rows; of task t each counts 1/t of what it did when tasks are to count alike."""
         if self.weighting == "sum" or self._ended == 0:
             return batch
-        weights = batch.weights
-        if weights is None:
-            weights = torch.full_like(batch.targets, 1 / len(batch), dtype=torch.float32)
-        return replace(batch, weights=weights / (self._ended + 1))
+        return replace(batch, weights=batch.shares / (self._ended + 1))
 
     def penalty(self, network: Network, batch: Batch, logits: Tensor) -> Tensor:
         """The distance from the teacher's answers on the step's rows, zero before the first task ended."""
