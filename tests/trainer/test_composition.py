@@ -29,13 +29,16 @@ def test_strategies_that_own_nothing_share_everything() -> None:
     load([{"kind": "replay"}, {"kind": "ewc"}, {"kind": "l2"}, {"kind": "replay"}], scenario="domain")
 
 
-@pytest.mark.parametrize("kind", ["separate", "progressive", "packnet"])
-@pytest.mark.parametrize("scenario", ["class", "domain"])
-def test_methods_that_keep_tasks_apart_need_the_task_scenario(kind: str, scenario: Any) -> None:
-    with pytest.raises(InvalidConfiguration, match=f"strategies.0.kind: {kind} needs labels.scenario: task") as caught:
-        load([{"kind": kind}], scenario=scenario)
-    assert caught.value.code == "wrong_scenario"
-    load([{"kind": kind}], scenario="task")
+@pytest.mark.parametrize(
+    ("kind", "needed"), [("separate", "task"), ("progressive", "task"), ("packnet", "task"), ("icarl", "class")]
+)
+def test_methods_that_need_one_scenario_are_refused_in_others(kind: str, needed: Any) -> None:
+    others: set[Any] = {"task", "domain", "class"} - {needed}
+    for scenario in others:
+        with pytest.raises(InvalidConfiguration, match=f"0.kind: {kind} needs labels.scenario: {needed}") as caught:
+            load([{"kind": kind}], scenario=scenario)
+        assert caught.value.code == "wrong_scenario"
+    load([{"kind": kind}], scenario=needed)
 
 
 def test_the_network_is_made_of_the_configured_one() -> None:

@@ -1,6 +1,7 @@
 """iCaRL: few well-chosen examples of every class, and the class whose examples look most alike is the answer."""
 
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from pydantic import ConfigDict, Field
@@ -8,6 +9,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize, one_hot
 
+from contracts.labels import Scenario
 from networks.flat import Network, find_head
 from trainer import herding
 from trainer.batch import Batch, append, concatenate
@@ -34,10 +36,12 @@ class ICaRL(Naive):
     φ(x) · μ_c for means μ_c of length one, so the predictor is the network with another head. Classes without exemplars
     are represented by a sample of the rows seen. The head is scaled by `sharpness` over the mean length of φ, which
     changes no answer: softmax then sees about `sharpness` times the cosine.
+    Where no class is added, old answers hold back what new rows teach: plain fine-tuning is better there.
     (Rebuffi et al., *iCaRL: Incremental Classifier and Representation Learning*, 2017.)
     """
 
     owns = frozenset({"loss", "predictor"})
+    scenario: ClassVar[Scenario | None] = "class"
 
     capacity: int = Field(default=2000, gt=0, le=10_000_000)
     rows: int = Field(default=128, gt=0, le=65_536)
