@@ -26,7 +26,7 @@ Strategy = Annotated[str, typer.Option(help="replay+ewc, or YAML as in a configu
 Network = Annotated[str | None, typer.Option(help="mlp, conv, text, or YAML as in a configuration.")]
 Epochs = Annotated[int, typer.Option(help="Passes over each task's rows.", min=1)]
 BatchSize = Annotated[int, typer.Option(help="New rows of a step.", min=1, max=65_536)]
-Optimiser = Annotated[Literal["adam", "sgd"], typer.Option(help="Optimiser.")]
+Optimiser = Annotated[Literal["adam", "sgd", "adagrad"], typer.Option(help="Optimiser.")]
 LearningRate = Annotated[float, typer.Option(help="Its rate.", min=1e-9, max=10)]
 Seeds = Annotated[int, typer.Option(help="How many seeds: 0, 1, ….", min=1, max=1000)]
 MeasureEvery = Annotated[

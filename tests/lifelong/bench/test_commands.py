@@ -5,12 +5,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
+
+from lifelong.bench.commands import Optimiser
+from trainer.optimiser import OPTIMISERS
 
 pytestmark = pytest.mark.real
 PROTOCOL = ("--epochs", "3", "--batch-size", "32", "--learning-rate", "0.005", "--network", "{kind: mlp, hidden: [50]}")
@@ -137,6 +140,10 @@ def test_a_users_own_file_is_learned_as_a_stream_of_its_labels(tmp_path: Path) -
     (only,) = document["methods"]
     assert only["mean"]["average_accuracy"] > 0.9
     assert only["runs"][0]["curve"] == []
+
+
+def test_every_optimiser_can_be_asked_for() -> None:
+    assert get_args(get_args(Optimiser)[0]) == tuple(OPTIMISERS)
 
 
 def test_the_same_command_finds_the_same_numbers() -> None:
