@@ -66,17 +66,19 @@ def choose(table: Table, methods: Sequence[str], scenarios: Sequence[str], seeds
     """The runs of a table, or of the named methods and scenarios in it.
 
     Raises:
-        InvalidConfiguration: `unknown_method` or `unknown_scenario`, with those there are.
+        InvalidConfiguration: `unknown_method` or `unknown_scenario`, with those there are; `unknown_cell` if the named
+            methods were measured in none of the named scenarios.
     """
     _require("method", methods, [entry.name for entry in table.entries])
     _require("scenario", scenarios, list(table.protocols))
-    return [
-        Job(table, entry, scenario, seed)
-        for entry in table.entries
-        for scenario in entry.methods
-        for seed in range(table.seeds if seeds is None else seeds)
-        if (not methods or entry.name in methods) and (not scenarios or scenario in scenarios)
-    ]
+    chosen = [entry for entry in table.entries if not methods or entry.name in methods]
+    cells = [(entry, scenario) for entry in chosen for scenario in entry.methods]
+    wanted = [(entry, scenario) for entry, scenario in cells if not scenarios or scenario in scenarios]
+    if not wanted:
+        known = ", ".join(f"{entry.name} ({', '.join(entry.methods)})" for entry in chosen)
+        raise InvalidConfiguration("unknown_cell", f"--scenario: {', '.join(scenarios)}: {table.name} has {known}")
+    runs = range(table.seeds if seeds is None else seeds)
+    return [Job(table, entry, scenario, seed) for entry, scenario in wanted for seed in runs]
 
 
 def rerun(jobs: Sequence[Job], results: Results[Run], console: Console) -> list[Cell]:
@@ -101,7 +103,7 @@ def document(table: Table, cells: Sequence[Cell]) -> dict[str, Any]:
                 "method": cell.entry.name,
                 "scenario": cell.scenario,
                 "target": cell.target and cell.target.mean,
-                "band": cell.target and cell.target.band,
+                "band": cell.band,
                 "mean": round(cell.mean, 2),
                 "std": round(cell.spread, 2),
                 "accuracies": [round(value, 2) for value in cell.accuracies],
@@ -119,7 +121,7 @@ def shown(table: Table, cells: Sequence[Cell]) -> Shown:
     for name in ("method", "scenario", "target", "got", "verdict", "seconds"):
         grid.add_column(name, justify="left" if name in ("method", "scenario", "verdict") else "right")
     for cell in cells:
-        target = "—" if cell.target is None else f"{cell.target.mean:.2f} ± {cell.target.band:.2f}"
+        target = _target(cell) or "—"
         got = f"{cell.mean:.2f} ± {cell.spread:.2f}"
         seconds = f"{sum(cell.seconds) / len(cell.seconds):.1f}"
         grid.add_row(cell.entry.name, cell.scenario, target, got, cell.verdict, seconds)
@@ -131,11 +133,14 @@ def markdown(table: Table, cells: Sequence[Cell]) -> str:
     lines = [f"{table.source}; {table.note}", "", "| method | scenario | target | got | runs | verdict |"]
     lines.append("|---|---|---:|---:|---:|---|")
     for cell in cells:
-        target = "" if cell.target is None else f"{cell.target.mean:.2f} ± {cell.target.band:.2f}"
         got = f"{cell.mean:.2f} ± {cell.spread:.2f}"
         runs = len(cell.accuracies)
-        lines.append(f"| {cell.entry.name} | {cell.scenario} | {target} | {got} | {runs} | {cell.verdict} |")
+        lines.append(f"| {cell.entry.name} | {cell.scenario} | {_target(cell)} | {got} | {runs} | {cell.verdict} |")
     return "\n".join(lines)
+
+
+def _target(cell: Cell) -> str:
+    return "" if cell.target is None else f"{cell.target.mean:.2f} ± {cell.band:.2f}"
 
 
 def _runs(jobs: Sequence[Job], results: Results[Run], console: Console) -> Iterator[Run]:

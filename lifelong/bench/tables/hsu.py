@@ -1,6 +1,6 @@
 """Split MNIST of Hsu et al., *Re-evaluating Continual Learning Scenarios* (2018), as its authors' program runs it."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -9,15 +9,14 @@ from torch.nn.functional import pad
 from contracts.inputs import TensorInput
 from contracts.labels import Scenario
 from lifelong.bench.stream import Arrays, Stream, split
-from lifelong.bench.study import Method, Protocol
-from lifelong.bench.table import Entry, Table, Target, of_place
+from lifelong.bench.study import Protocol
+from lifelong.bench.table import SCENARIOS, Entry, Table, Target, published
 from lifelong.data import Images, mnist
 from networks.settings import MlpSpec
 
 MEAN, SPREAD = 0.1000, 0.2752
 BORDER = 2
 ALL_ROWS = 60_000
-SCENARIOS: tuple[Scenario, ...] = ("task", "domain", "class")
 BANDS = 3
 """Standard deviations of the published runs."""
 
@@ -46,14 +45,11 @@ def _stream(scenario: Scenario, seed: int) -> Stream:  # noqa: ARG001 - the orde
     return split(_data(), 2, scenario)
 
 
-def _entry(name: str, targets: str, *strategies: dict[str, Any], **method: Any) -> Entry:
-    """A row; `targets` are "mean±std" of the three scenarios, and a list among the settings has a value for each."""
-    published = [Target(float(mean), BANDS * float(std)) for mean, std in (each.split("±") for each in targets.split())]
-    methods = {
-        scenario: Method(name, [of_place(each, place) for each in strategies], **method)
-        for place, scenario in enumerate(SCENARIOS)
-    }
-    return Entry(name, methods, dict(zip(SCENARIOS, published, strict=False)))
+def _target(mean: float, deviation: float) -> Target:
+    return Target(mean, BANDS * deviation)
+
+
+_entry = partial(published, target=_target)
 
 
 def _rehearsal(name: str, targets: str, capacity: int, new: int) -> Entry:

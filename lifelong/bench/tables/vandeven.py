@@ -1,7 +1,6 @@
 """Split MNIST of van de Ven and Tolias, *Generative replay with feedback connections* (2018), as their program does."""
 
-import math
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -9,16 +8,14 @@ import numpy as np
 from contracts.labels import Scenario
 from lifelong.bench.sources import images
 from lifelong.bench.stream import Arrays, Stream, split
-from lifelong.bench.study import Method, Protocol
-from lifelong.bench.table import Entry, Table, Target, of_place
+from lifelong.bench.study import Protocol
+from lifelong.bench.table import SCENARIOS, Table, Target, published
 from lifelong.data import mnist
 from networks.settings import MlpSpec
 
-SCENARIOS: tuple[Scenario, ...] = ("task", "domain", "class")
 PUBLISHED_RUNS = 20
 BANDS = 4
 """Standard errors of the published mean, of runs as many as ours."""
-SEEDS = 5
 
 
 @cache
@@ -31,24 +28,11 @@ def _stream(scenario: Scenario, seed: int) -> Stream:
     return split(_data(), 2, scenario, order.tolist())
 
 
-def _entry(name: str, targets: str, *strategies: dict[str, Any], **method: Any) -> Entry:
-    """A row; `targets` are "mean±standard error" by scenario, "-" for none."""
-    published = {
-        scenario: _target(each) for scenario, each in zip(SCENARIOS, targets.split(), strict=True) if each != "-"
-    }
-    methods = {
-        scenario: Method(name, [of_place(each, place) for each in strategies], **method)
-        for place, scenario in enumerate(SCENARIOS)
-        if scenario in published
-    }
-    return Entry(name, methods, published)
+def _target(mean: float, error: float) -> Target:
+    return Target(mean, BANDS * error, PUBLISHED_RUNS)
 
 
-def _target(cell: str) -> Target:
-    mean, error = (float(part) for part in cell.split("±"))
-    return Target(mean, BANDS * error * math.sqrt(PUBLISHED_RUNS / SEEDS))
-
-
+_entry = partial(published, target=_target)
 FISHER: dict[str, Any] = {"fisher": "predicted", "fisher_rows": 60_000}
 TABLE = Table(
     name="vandeven",
@@ -78,5 +62,5 @@ TABLE = Table(
         _entry("iCaRL", "- - 94.57±0.11", {"kind": "icarl", "capacity": 2000}),
         _entry("Offline", "99.64±0.03 98.41±0.06 97.93±0.04", is_cumulative=True),
     ],
-    seeds=SEEDS,
+    seeds=5,
 )

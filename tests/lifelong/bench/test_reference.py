@@ -10,12 +10,12 @@ from rich.console import Console
 from contracts.errors import InvalidConfiguration
 from contracts.labels import Scenario
 from lifelong.bench import reference
-from lifelong.bench.reference import Run, choose, document, rerun
+from lifelong.bench.reference import Run, choose, document, markdown, rerun
 from lifelong.bench.runs import Results
 from lifelong.bench.sources import images
 from lifelong.bench.stream import Arrays, Stream, split
 from lifelong.bench.study import Method, Outcome, Protocol, Study
-from lifelong.bench.table import Cell, Entry, Table, Target
+from lifelong.bench.table import Cell, Entry, Table, Target, published
 from lifelong.bench.tables import avalanche, derpp, hsu, vandeven
 from lifelong.data import small_digits
 from networks.settings import MlpSpec
@@ -57,6 +57,28 @@ def test_a_band_is_never_smaller_than_what_tables_print() -> None:
     assert Cell(entry, "class", [19.91], [1.0]).verdict == "within"
 
 
+def test_the_band_of_a_mean_of_few_runs_is_wider() -> None:
+    entry = Entry("plain", {}, {"class": Target(20.0, 1.0, runs=20)})
+    assert [Cell(entry, "class", [22.5] * runs, [1.0]).verdict for runs in (1, 3, 4, 20)] == [
+        "within",
+        "within",
+        "better",
+        "better",
+    ]
+    assert Cell(entry, "class", [20.0] * 5, [1.0]).band == pytest.approx(2.0)
+    cells = [Cell(entry, "class", [20.0] * 5, [1.0])]
+    assert document(TABLE, cells)["cells"][0]["band"] == pytest.approx(2.0)
+    assert "20.00 ± 2.00" in markdown(TABLE, cells)
+
+
+def test_a_published_row_is_read_scenario_by_scenario() -> None:
+    strategy = {"kind": "ewc", "strength": [1.0, 2.0, 3.0], "decay": 0.5}
+    entry = published("EWC", "98±1 - 20.5±0.1", strategy, target=lambda mean, spread: Target(mean, 3 * spread))
+    assert entry.targets == {"task": Target(98.0, 3.0), "class": Target(20.5, pytest.approx(0.3))}
+    assert [method.strategies[0]["strength"] for method in entry.methods.values()] == [1.0, 3.0]
+    assert entry.methods["class"].strategies[0]["decay"] == 0.5
+
+
 def test_runs_are_stored_and_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, jobs = tmp_path / "runs.jsonl", choose(TABLE, ["plain"], ["class"], None)
     first = rerun(jobs, Results(path, Run), QUIET)
@@ -78,6 +100,13 @@ def test_a_run_under_other_settings_is_another_run() -> None:
     assert job.key == choose(TABLE, ["joint"], [], 1)[0].key
     assert job.key != job._replace(entry=other).key
     assert job.key != job._replace(seed=1).key
+
+
+def test_a_row_that_was_not_measured_in_a_scenario_says_where_it_was() -> None:
+    with pytest.raises(InvalidConfiguration, match=r"--scenario: task: small has joint \(class\)") as caught:
+        choose(TABLE, ["joint"], ["task"], 1)
+    assert caught.value.code == "unknown_cell"
+    assert len(choose(TABLE, ["joint", "plain"], ["task"], 1)) == 1
 
 
 def test_a_row_may_have_a_protocol_of_its_own() -> None:
