@@ -102,6 +102,16 @@ def test_a_run_under_other_settings_is_another_run() -> None:
     assert job.key != job._replace(seed=1).key
 
 
+@pytest.mark.parametrize(
+    ("place", "value"), [("torch.__version__", "0.1"), ("lifelong.bench.reference.version", lambda _: "0.0.1")]
+)
+def test_a_run_of_another_version_is_another_run(monkeypatch: pytest.MonkeyPatch, place: str, value: object) -> None:
+    (job,) = choose(TABLE, ["joint"], [], 1)
+    before = job.key
+    monkeypatch.setattr(place, value)
+    assert job.key != before
+
+
 def test_a_row_that_was_not_measured_in_a_scenario_says_where_it_was() -> None:
     with pytest.raises(InvalidConfiguration, match=r"--scenario: task: small has joint \(class\)") as caught:
         choose(TABLE, ["joint"], ["task"], 1)
