@@ -20,8 +20,8 @@ from trainer.tasks import Reason, TaskBook
 
 ROUND_EVENTS = 512
 """Events that a round takes at most: it bounds how long the first of them waits for the last."""
-BACKLOG_WAIT_SECONDS = 0.1
-"""How long the rest of a backlog may take to come: longer than a broker takes to answer."""
+BACKLOG_WAIT_SECONDS = 1.0
+"""How long the rest of a backlog may take to come: longer than a broker on a busy machine takes to answer."""
 RESEND_WAIT_SECONDS = 5.0
 """How long a record that is known to be in the log may take to come."""
 ACKNOWLEDGE_SECONDS = 1.0
