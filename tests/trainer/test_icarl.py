@@ -159,11 +159,12 @@ def test_scores_are_cosines_scaled_by_the_sharpness_and_the_length_of_the_featur
 
 def test_a_head_without_a_bias_takes_the_means_alone() -> None:
     spec = ImportedSpec.model_validate({"import": "tests.networks.own_modules:build_without_bias"})
-    net = build(spec, TensorInput(shape=(WIDTH,)), [Column("0"), Column("1")], seed=0)
+    net = build(spec, TensorInput(shape=(WIDTH,)), [Column("0"), Column("1"), Column("never seen")], seed=0)
     strategy, rows = ICaRL(), Stream().task(0)
     strategy.after_step(net, rows, net(rows.inputs).detach())
-    right = strategy.predictor(net)(rows.inputs).argmax(dim=1) == rows.targets
-    assert float(right.float().mean()) > 0.9
+    scores = strategy.predictor(net)(rows.inputs).detach()
+    assert float((scores.argmax(dim=1) == rows.targets).float().mean()) > 0.9
+    assert float(scores[:, 2].max()) < float(scores[:, :2].min()) - 1000
 
 
 def test_a_restored_predictor_has_the_same_bits() -> None:

@@ -1,6 +1,7 @@
 """Mean magnitudes of gradients against loops over rows and groups of rows, in float64."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -13,7 +14,7 @@ from networks.flat import Network
 from networks.settings import MlpSpec
 from tests.trainer.modules import BUILT_IN, CLASSES, OWN, ROWS, Own, built, examples, owned
 from trainer.batch import Batch
-from trainer.importance import Choose, UnstableImportance, mean_importance
+from trainer.importance import OUTLIER, Choose, UnstableImportance, mean_importance
 from trainer.layer_rules import Magnitude
 
 pytestmark = pytest.mark.unit
@@ -113,3 +114,22 @@ def test_no_rows_have_no_importance() -> None:
     network, batch = built("mlp")
     with pytest.raises(ValueError, match="no rows"):
         mean_importance(network, batch.select(slice(0, 0)), partial(directions, 1), torch.abs)
+
+
+def test_among_rows_that_are_mostly_zero_only_what_is_large_beside_the_others_is_left_out() -> None:
+    network, given = built("mlp")
+    batch = replace(given, inputs=torch.where(torch.arange(ROWS)[:, None] < 5, given.inputs, 0))
+    choose = partial(directions, 1)
+    expected = by_loop(network, batch, choose, torch.square, rows=1)
+    assert_same(mean_importance(network, batch, choose, torch.square), expected)
+    outlying = replace(batch, inputs=batch.inputs.clone())
+    outlying.inputs[-1] = 1e6 * OUTLIER
+    expected = by_loop(network, batch.select(slice(0, ROWS - 1)), choose, torch.square, rows=1)
+    assert_same(mean_importance(network, outlying, choose, torch.square), expected)
+
+
+def test_rows_that_are_all_zero_all_count() -> None:
+    network, given = built("mlp")
+    batch, choose = replace(given, inputs=torch.zeros_like(given.inputs)), partial(directions, 1)
+    expected = by_loop(network, batch, choose, torch.square, rows=1)
+    assert_same(mean_importance(network, batch, choose, torch.square), expected)

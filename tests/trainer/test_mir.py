@@ -10,6 +10,8 @@ from networks.flat import Network
 from tests.trainer.stream import Stream, learn, learner
 from trainer.batch import Batch
 from trainer.strategies.mir import MIR
+from trainer.strategies.replay import Replay
+from trainer.strategy import Chain
 
 pytestmark = pytest.mark.unit
 
@@ -46,6 +48,18 @@ def test_the_exemplars_harmed_most_are_replayed() -> None:
         assert set(mixed.ids[10:].tolist()) == expected
         assert torch.equal(subject.network.theta, theta)
         assert torch.equal(subject.network.gradient, gradient)
+
+
+def test_behind_other_replay_the_harm_is_that_of_the_new_rows_alone() -> None:
+    stream, own = Stream(), MIR(capacity=30, rows=8, candidates=30, rate=RATE)
+    subject = learner(Chain([Replay(capacity=30, rows=60), own]), tasks=4)
+    for task in range(3):
+        learn(subject, stream, task)
+    exemplars, batch = stream.fetch(own.state_dict()["ids"]), stream.task(3).select(slice(0, 10))
+    mixed = subject.strategy.replay(subject.network, batch)
+    expected = harmed_most(subject.network, batch, exemplars, 8)
+    assert set(mixed.ids[70:].tolist()) == expected
+    assert expected != harmed_most(subject.network, mixed.select(slice(0, 70)), exemplars, 8)
 
 
 def test_few_exemplars_are_all_replayed_once() -> None:
