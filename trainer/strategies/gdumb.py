@@ -10,8 +10,8 @@ from torch import Tensor
 
 from networks.flat import Network
 from trainer.batch import Batch
-from trainer.loss import classification_loss
 from trainer.memory import ReplayBuffer
+from trainer.passes import passes, take_gradient, training
 from trainer.states import State, join, part_of
 from trainer.strategy import Fetch, Naive
 
@@ -88,21 +88,14 @@ class GDumb(Naive):
 
     def _train(self, network: Network, memory: Batch) -> None:
         velocity = torch.zeros_like(network.theta)
-        own_devices = [network.theta.device] if network.theta.is_cuda else []
-        with torch.random.fork_rng(own_devices):
-            torch.manual_seed(int(torch.randint(2**62, (), generator=self._generator)))
-            for epoch in range(self.epochs):
-                order = torch.randperm(len(memory), generator=self._generator).to(memory.ids.device)
-                for rows in order.tensor_split(math.ceil(len(memory) / self.batch_size)):
-                    self._descend(network, memory.select(rows), velocity, self._rate(epoch))
-        network.module.eval()
+        with training(network, self._generator):
+            for epoch, batch in passes(memory, self.epochs, self.batch_size, self._generator):
+                self._descend(network, batch, velocity, self._rate(epoch))
 
     def _descend(self, network: Network, batch: Batch, velocity: Tensor, rate: float) -> None:
         """One step; changes the velocity (P,), too, but nothing if the gradient is not finite."""
         network.module.train(len(batch) > 1)  # batch normalisation cannot learn from a single row
-        network.gradient.zero_()
-        loss = classification_loss(network, batch, network(batch.inputs))
-        loss.backward()  # type: ignore[no-untyped-call]
+        take_gradient(network, batch)
         length = float(network.gradient.norm())
         if math.isfinite(length):
             velocity.mul_(MOMENTUM).add_(network.gradient, alpha=self.clip_norm / max(length, self.clip_norm))

@@ -2,8 +2,6 @@
 
 import logging
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import ClassVar, cast
 
 import torch
@@ -15,8 +13,8 @@ from networks.flat import Layout, Network
 from networks.settings import Sharing
 from networks.task_modules import LARGEST_OWNER, Packed
 from trainer.batch import Batch
-from trainer.loss import classification_loss
 from trainer.optimiser import Adam
+from trainer.passes import passes, take_gradient, training
 from trainer.per_task import PerTask, of_tasks, task_of
 from trainer.states import State
 from trainer.strategy import Fetch
@@ -108,29 +106,13 @@ class PackNet(PerTask):
     def _recover(self, network: Network, examples: Batch, fixed: Tensor) -> None:
         """Learns the examples again, with a fresh optimiser, while the `fixed` parameters (P,) stay as they are."""
         optimiser, values = Adam(self.learning_rate), network.theta.clone()
-        with _learning(network, int(torch.randint(2**62, (), generator=self._generator))):
-            for _ in range(self.epochs):
-                order = torch.randperm(len(examples), generator=self._generator)
-                for rows in torch.split(order, self.batch_size):
-                    batch = examples.select(rows.to(examples.ids.device))
-                    network.gradient.zero_()
-                    loss = classification_loss(network, batch, network(batch.inputs, batch.targets))
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    network.gradient.masked_fill_(fixed, 0.0)
-                    if network.gradient.isfinite().all():
-                        optimiser.step(network, 0.0)
-                        torch.where(fixed, values, network.theta, out=network.theta)
-
-
-@contextmanager
-def _learning(network: Network, seed: int) -> Iterator[None]:
-    """Training mode inside, with random numbers of its own; mode and generators as before afterwards."""
-    device, mode = network.theta.device, network.module.training
-    with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
-        torch.manual_seed(seed)
-        network.module.train()
-        yield
-    network.module.train(mode)
+        with training(network, self._generator):
+            for _, batch in passes(examples, self.epochs, self.batch_size, self._generator):
+                take_gradient(network, batch)
+                network.gradient.masked_fill_(fixed, 0.0)
+                if network.gradient.isfinite().all():
+                    optimiser.step(network, 0.0)
+                    torch.where(fixed, values, network.theta, out=network.theta)
 
 
 def _owners(network: Network) -> dict[str, Tensor]:
