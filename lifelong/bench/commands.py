@@ -123,7 +123,7 @@ def two_tasks(  # noqa: PLR0913, PLR0917  a command's options are its arguments
 @app.command()
 def reference(  # noqa: PLR0913, PLR0917  a command's options are its arguments
     table: Annotated[
-        Literal["hsu", "vandeven", "avalanche", "derpp"], typer.Option(help="The published table.")
+        Literal["hsu", "vandeven", "vandeven_permuted", "avalanche", "derpp"], typer.Option(help="The published table.")
     ] = "hsu",
     methods: Annotated[
         list[str] | None, typer.Option("--method", help="A row of it; may be repeated; else all.")

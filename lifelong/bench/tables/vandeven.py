@@ -28,11 +28,12 @@ def _stream(scenario: Scenario, seed: int) -> Stream:
     return split(_data(), 2, scenario, order.tolist())
 
 
-def _target(mean: float, error: float) -> Target:
+def standard_errors(mean: float, error: float) -> Target:
+    """A published mean with its standard error, both in per cent."""
     return Target(mean, BANDS * error, PUBLISHED_RUNS)
 
 
-_entry = partial(published, target=_target)
+_entry = partial(published, target=standard_errors)
 FISHER: dict[str, Any] = {"fisher": "predicted", "fisher_rows": 60_000}
 TABLE = Table(
     name="vandeven",

@@ -16,7 +16,7 @@ from lifelong.bench.sources import images
 from lifelong.bench.stream import Arrays, Stream, split
 from lifelong.bench.study import Method, Outcome, Protocol, Study
 from lifelong.bench.table import Cell, Entry, Table, Target, published
-from lifelong.bench.tables import avalanche, derpp, hsu, vandeven
+from lifelong.bench.tables import avalanche, derpp, hsu, vandeven, vandeven_permuted
 from lifelong.data import small_digits
 from networks.settings import MlpSpec
 
@@ -134,7 +134,9 @@ def test_an_unknown_row_or_scenario_names_the_nearest(methods: list[str], scenar
 
 
 @pytest.mark.parametrize(
-    "table", [hsu.TABLE, vandeven.TABLE, avalanche.TABLE, derpp.TABLE], ids=lambda table: table.name
+    "table",
+    [hsu.TABLE, vandeven.TABLE, vandeven_permuted.TABLE, avalanche.TABLE, derpp.TABLE],
+    ids=lambda table: table.name,
 )
 def test_every_published_row_can_be_built(table: Table) -> None:
     from trainer.strategy import load
