@@ -6,6 +6,7 @@ import sys
 PROGRAMS = (
     "few_events",
     "split_offline",
+    "curriculum",
     "penalty",
     "fisher",
     "replay_buffer",
