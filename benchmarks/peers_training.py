@@ -30,7 +30,7 @@ from benchmarks.offline import REPLAY_AND_EWC
 from benchmarks.peers import environment
 from contracts.inputs import ImageInput
 from lifelong.bench.stream import Arrays, Stream, split
-from lifelong.bench.study import Method, Protocol, Study
+from lifelong.bench.study import Method, Protocol, Study, plain_learner
 from lifelong.data import DataSet, mnist
 from lifelong.output import emit
 from networks.settings import MlpSpec
@@ -48,12 +48,12 @@ METHODS: dict[str, list[dict[str, Any]]] = {
     "LwF": [{"kind": "lwf"}],
     "DER++": [{"kind": "der", "capacity": CAPACITY, "rows": ROWS, "alpha": 0.1, "beta": 0.5}],
 }
-PROTOCOL = Protocol(MlpSpec(hidden=[400, 400]), batch_size=128, all_columns=True)
+PROTOCOL = Protocol(MlpSpec(hidden=[400, 400]), plain_learner(), all_columns=True)
 CONDITIONS: dict[str, Any] = {
     "hidden": [400, 400],
-    "batch_size": PROTOCOL.batch_size,
+    "batch_size": PROTOCOL.learner.batch_size,
     "epochs": PROTOCOL.epochs,
-    "learning_rate": PROTOCOL.learning_rate,
+    "learning_rate": PROTOCOL.learner.learning_rate,
     "capacity": CAPACITY,
     "replay_rows": ROWS,
     "task_rows": TASK_ROWS,

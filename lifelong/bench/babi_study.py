@@ -51,8 +51,7 @@ class Recipe:
     def protocol(self) -> Protocol:
         """The network and the rows of a task; what a pass changes is not in it."""
         network = MemorySpec(hops=self.hops, width=self.width, noise=self.noise)
-        rate = self.rate * self.batch_size
-        return Protocol(network, self.batch_size, self.n_passes, optimiser="sgd", learning_rate=rate)
+        return Protocol(network, self.settings(self.rate, seed=0), self.n_passes)
 
     def schedule(self, is_first: bool) -> list[Pass]:
         """The passes over a task: only a network that has learned nothing yet starts linearly."""

@@ -25,9 +25,7 @@ Strategies = Annotated[
 Strategy = Annotated[str, typer.Option(help="replay+ewc, or YAML as in a configuration.")]
 Network = Annotated[str | None, typer.Option(help="mlp, conv, text, or YAML as in a configuration.")]
 Epochs = Annotated[int, typer.Option(help="Passes over each task's rows.", min=1)]
-BatchSize = Annotated[int, typer.Option(help="New rows of a step.", min=1, max=65_536)]
-Optimiser = Annotated[Literal["adam", "sgd", "adagrad"], typer.Option(help="Optimiser.")]
-LearningRate = Annotated[float, typer.Option(help="Its rate.", min=1e-9, max=10)]
+Learner = Annotated[str | None, typer.Option(help="YAML as in a configuration: {batch_size: 64, optimiser: sgd}.")]
 Seeds = Annotated[int, typer.Option(help="How many seeds: 0, 1, ….", min=1, max=1000)]
 MeasureEvery = Annotated[
     int | None, typer.Option(help="Steps between measurements within a task; 0 for none, else ten times a task.", min=0)
@@ -49,9 +47,7 @@ def stream(  # noqa: PLR0913, PLR0917  a command's options are its arguments
     shuffle: Annotated[bool, typer.Option(help="Draw an order of the classes with every seed but 0.")] = False,
     network: Network = None,
     epochs: Epochs = 1,
-    batch_size: BatchSize = 128,
-    optimiser: Optimiser = "adam",
-    learning_rate: LearningRate = 0.001,
+    learner: Learner = None,
     seeds: Seeds = 1,
     measure_every: MeasureEvery = None,
     threads: Threads = 1,
@@ -63,7 +59,7 @@ def stream(  # noqa: PLR0913, PLR0917  a command's options are its arguments
     from lifelong.bench.plan import StreamPlan
 
     plan = StreamPlan(kind, scenario, tasks, classes_per_task)
-    options = Options(data, plan, network, epochs, batch_size, optimiser, learning_rate, seeds, measure_every, threads)
+    options = Options(data, plan, network, epochs, learner, seeds, measure_every, threads)
     compare(options, strategy or [], bounds, shuffle, out, as_json)
 
 
@@ -77,9 +73,7 @@ def order(  # noqa: PLR0913, PLR0917  a command's options are its arguments
     random: Annotated[int, typer.Option(help="How many random orders.", min=0, max=1000)] = 3,
     network: Network = None,
     epochs: Epochs = 1,
-    batch_size: BatchSize = 128,
-    optimiser: Optimiser = "adam",
-    learning_rate: LearningRate = 0.001,
+    learner: Learner = None,
     seeds: Seeds = 1,
     threads: Threads = 1,
     out: Out = None,
@@ -91,7 +85,7 @@ def order(  # noqa: PLR0913, PLR0917  a command's options are its arguments
     from lifelong.bench.plan import StreamPlan
 
     plan = StreamPlan("split", scenario, tasks, classes_per_task)
-    options = Options(data, plan, network, epochs, batch_size, optimiser, learning_rate, seeds, 0, threads)
+    options = Options(data, plan, network, epochs, learner, seeds, 0, threads)
     compare_orders(options, strategy, random, out, as_json)
 
 
@@ -105,7 +99,7 @@ def two_tasks(  # noqa: PLR0913, PLR0917  a command's options are its arguments
     strategy: Strategy = "replay+ewc",
     network: Network = None,
     epochs: Epochs = 1,
-    batch_size: BatchSize = 128,
+    learner: Learner = None,
     measure_every: MeasureEvery = None,
     threads: Threads = 1,
     as_json: Json = False,
@@ -116,7 +110,7 @@ def two_tasks(  # noqa: PLR0913, PLR0917  a command's options are its arguments
     from lifelong.bench.two_tasks import picture
 
     plan = StreamPlan(kind, scenario, 2, classes_per_task)
-    options = Options(data, plan, network, epochs, batch_size, "adam", 0.001, 1, measure_every, threads)
+    options = Options(data, plan, network, epochs, learner, 1, measure_every, threads)
     picture(options, strategy, out, as_json)
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from lifelong.bench.experiment import Experiment
 from lifelong.bench.methods import methods
-from lifelong.bench.plan import StreamPlan, network_for
+from lifelong.bench.plan import StreamPlan, learner_for, network_for
 from lifelong.bench.report import learning, matrices, numbers, overview, page, shown
 from lifelong.bench.results import MEASURES, Found
 from lifelong.bench.sources import open_source
@@ -28,9 +28,7 @@ class Options:
     plan: StreamPlan
     network: str | None
     epochs: int
-    batch_size: int
-    optimiser: str
-    learning_rate: float
+    learner: str | None
     seeds: int
     measure_every: int | None
     threads: int
@@ -39,15 +37,13 @@ class Options:
         """Opens the data set and makes sure that plan and network fit it.
 
         Raises:
-            LifelongError: as `open_source`, `StreamPlan` and `network_for` say.
+            LifelongError: as `open_source`, `StreamPlan`, `network_for` and `learner_for` say.
         """
         torch.set_num_threads(self.threads)
         source = open_source(self.data)
         network = network_for(self.network, source.arrays.spec)
         self.plan.task_sizes(source)
-        protocol = Protocol(
-            network, self.batch_size, self.epochs, optimiser=self.optimiser, learning_rate=self.learning_rate
-        )
+        protocol = Protocol(network, learner_for(self.learner), self.epochs)
         return Experiment(source, self.plan, protocol, self.seeds, self.measure_every, shuffles)
 
 

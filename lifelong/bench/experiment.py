@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lifelong.bench.plan import StreamPlan, measuring_interval
+from lifelong.bench.plan import LEARNER, StreamPlan, measuring_interval
 from lifelong.bench.results import Found, Run, found, run_of
 from lifelong.bench.sources import Source
 from lifelong.bench.study import Method, Protocol, Study
@@ -90,9 +90,7 @@ class Experiment:
                 "shuffled": self.shuffles,
                 "network": protocol.network.model_dump(mode="json", by_alias=True),
                 "epochs": protocol.epochs,
-                "batch_size": protocol.batch_size,
-                "optimiser": protocol.optimiser,
-                "learning_rate": protocol.learning_rate,
+                "learner": protocol.learner.model_dump(mode="json", include=set(LEARNER)),
                 "seeds": self.seeds,
             },
             "machine": machine(),

@@ -82,7 +82,7 @@ def examine(experiment: Experiment) -> Tasks:
 def _difficulty(experiment: Experiment, stream: Stream) -> float:
     """Training accuracy: the test rows judge the orders, so they must not choose them."""
     protocol, (only,) = experiment.protocol, stream.experiences
-    settings = learner_settings(protocol, Method("alone", learner={"extra_rows": protocol.batch_size}), seed=0)
+    settings = learner_settings(protocol, Method("alone", learner={"extra_rows": protocol.learner.batch_size}), seed=0)
     rows = Batch(torch.arange(len(only.train.targets)), *only.train)
     return learned_accuracy(_untrained(experiment, stream), rows, settings)
 

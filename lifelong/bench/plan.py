@@ -12,13 +12,17 @@ from contracts.labels import Scenario
 from lifelong.bench.methods import read_yaml
 from lifelong.bench.sources import Source
 from lifelong.bench.stream import Stream, permuted, rotated, split
-from lifelong.bench.study import Protocol
+from lifelong.bench.study import Protocol, plain_learner
+from lifelong.explain import did_you_mean
 from networks.settings import MlpSpec, NetworkSpec, TextSpec, check_fits, parse_network
+from trainer.settings import LearnerSettings
 
 Kind = Literal["split", "permuted", "rotated"]
 DEFAULT_CLASSES_PER_TASK, DEFAULT_TASKS = 2, 5
 HALF_TURN = 180.0
 SHOWN_LABELS = 3
+LEARNER = frozenset({"batch_size", "learning_rate", "optimiser", "precision", "clip_norm"})
+"""What can be said of the learner; the rest of its settings are a service's."""
 POINTS_PER_TASK = 10
 """Measurements within a task unless it is said how many: enough to see a stability gap of some steps."""
 
@@ -116,11 +120,28 @@ def network_for(text: str | None, spec: InputSpec) -> NetworkSpec:
     try:
         network = parse_network({"kind": value} if isinstance(value, str) else value)
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        raise _refused(f"--network: {where}: {fault['msg']}" if where else f"--network: {fault['msg']}") from None
+        raise _refused(f"--network: {_fault(error)}") from None
     check_fits(network, spec)
     return network
+
+
+def learner_for(text: str | None) -> LearnerSettings:
+    """The learner that an option names (`{batch_size: 32, optimiser: sgd}`), else one with the default settings.
+
+    Raises:
+        InvalidConfiguration: a setting is unknown or out of range.
+    """
+    value = {} if text is None else read_yaml(text, "--learner")
+    if not isinstance(value, dict):
+        raise _refused("--learner: must be settings such as {batch_size: 64, learning_rate: 0.01}")
+    for name in value:
+        if name not in LEARNER:
+            hint = did_you_mean(str(name), sorted(LEARNER))
+            raise _refused(f"--learner: expected one of {', '.join(sorted(LEARNER))}{hint}")
+    try:
+        return plain_learner(**value)
+    except ValidationError as error:
+        raise _refused(f"--learner: {_fault(error)}") from None
 
 
 def measuring_interval(measure_every: int | None, stream: Stream, protocol: Protocol) -> int:
@@ -128,7 +149,13 @@ def measuring_interval(measure_every: int | None, stream: Stream, protocol: Prot
     if measure_every is not None:
         return measure_every
     rows = min(len(each.train.targets) for each in stream.experiences) * protocol.epochs
-    return max(1, rows // protocol.batch_size // POINTS_PER_TASK)
+    return max(1, rows // protocol.learner.batch_size // POINTS_PER_TASK)
+
+
+def _fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in fault["loc"])
+    return f"{where}: {fault['msg']}" if where else fault["msg"]
 
 
 def _refused(detail: str) -> InvalidConfiguration:

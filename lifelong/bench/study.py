@@ -20,11 +20,18 @@ from trainer.loss import competing, masked
 from trainer.settings import LearnerSettings
 from trainer.strategy import architecture, load
 
-NO_CLIPPING = 1e12
-"""Published protocols do not limit gradients."""
 ROUND_STEPS = 100
 TEST_ROWS = 2048
 """Rows of one forward pass when accuracies are measured."""
+
+
+def plain_learner(**settings: Any) -> LearnerSettings:
+    """A learner as published protocols have it: one pass has no further steps, and gradients are not limited.
+
+    Raises:
+        pydantic.ValidationError: a setting is unknown or out of range.
+    """
+    return LearnerSettings.model_validate({"min_steps": 0, "clip_norm": 1e12, **settings})
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,9 @@ class Protocol:
     """
 
     network: NetworkSpec
-    batch_size: int
+    learner: LearnerSettings
     epochs: int = 1
     iterations: int | None = None
-    optimiser: str = "adam"
-    learning_rate: float = 0.001
     all_columns: bool = False
 
 
@@ -193,10 +198,5 @@ class Study:
 
 
 def learner_settings(protocol: Protocol, method: Method, seed: int) -> LearnerSettings:
-    """How a method's network is trained: as the protocol says where the method does not differ."""
-    own = {
-        "batch_size": protocol.batch_size,
-        "optimiser": protocol.optimiser,
-        "learning_rate": protocol.learning_rate,
-    }
-    return LearnerSettings(min_steps=0, clip_norm=NO_CLIPPING, seed=seed, **(own | method.learner))
+    """The protocol's learner with what the method changes in it."""
+    return LearnerSettings.model_validate({**protocol.learner.model_dump(), **method.learner, "seed": seed})

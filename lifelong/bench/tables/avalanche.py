@@ -6,7 +6,7 @@ from typing import Any
 from contracts.labels import Scenario
 from lifelong.bench.sources import images
 from lifelong.bench.stream import Arrays, Stream, permuted, split
-from lifelong.bench.study import Method, Protocol
+from lifelong.bench.study import Method, Protocol, plain_learner
 from lifelong.bench.table import Entry, Table, Target
 from lifelong.data import mnist
 from networks.settings import MlpSpec
@@ -31,12 +31,16 @@ def _entry(name: str, scenario: Scenario, target: Target, protocol: Protocol, st
     return Entry(name, {scenario: Method(name, [strategy])}, {scenario: target}, protocol)
 
 
-def _protocol(hidden: list[int], batch_size: int, **settings: Any) -> Protocol:
-    return Protocol(MlpSpec(hidden=hidden), batch_size, **settings)
+def _protocol(hidden: list[int], batch_size: int, epochs: int = 1, **learner: Any) -> Protocol:
+    return Protocol(MlpSpec(hidden=hidden), plain_learner(batch_size=batch_size, **learner), epochs)
 
 
 HEADS = _protocol([256, 256], 64, epochs=10)
-ONLINE = Protocol(MlpSpec(hidden=[512], dropout=0.5), 10, optimiser="sgd", learning_rate=0.1, all_columns=True)
+ONLINE = Protocol(
+    MlpSpec(hidden=[512], dropout=0.5),
+    plain_learner(batch_size=10, optimiser="sgd", learning_rate=0.1),
+    all_columns=True,
+)
 TABLE = Table(
     name="avalanche",
     source="ContinualAI: continual-learning-baselines (2024), Split MNIST; domain: permuted MNIST, 10 tasks",

@@ -6,7 +6,7 @@ from typing import Any
 from contracts.labels import Scenario
 from lifelong.bench.sources import images
 from lifelong.bench.stream import Arrays, Stream, split
-from lifelong.bench.study import Method, Protocol
+from lifelong.bench.study import Method, Protocol, plain_learner
 from lifelong.bench.table import Entry, Table, Target
 from lifelong.data import mnist
 from networks.settings import MlpSpec
@@ -43,7 +43,7 @@ TABLE = Table(
     note="[M] targets are unverified: quoted from memory of the paper, not read in it; the bands are ours. Rates and "
     "strengths are those of the authors' program, Mammoth, for buffers of 200, 500 and 5,120 examples.",
     protocols={
-        "class": Protocol(MlpSpec(hidden=[100, 100]), batch_size=10, optimiser="sgd", all_columns=True),
+        "class": Protocol(MlpSpec(hidden=[100, 100]), plain_learner(batch_size=10, optimiser="sgd"), all_columns=True),
     },
     stream=_stream,
     entries=[

@@ -8,7 +8,7 @@ import numpy as np
 from contracts.labels import Scenario
 from lifelong.bench.sources import images
 from lifelong.bench.stream import Arrays, Stream, split
-from lifelong.bench.study import Protocol
+from lifelong.bench.study import Protocol, plain_learner
 from lifelong.bench.table import SCENARIOS, Table, Target, published
 from lifelong.data import mnist
 from networks.settings import MlpSpec
@@ -41,7 +41,7 @@ TABLE = Table(
     note="published mean ± standard error; a rerun agrees within four of these, for as many runs as ours. iCaRL: Three "
     "scenarios for continual learning (2019).",
     protocols={
-        scenario: Protocol(MlpSpec(hidden=[400, 400]), batch_size=128, iterations=2000) for scenario in SCENARIOS
+        scenario: Protocol(MlpSpec(hidden=[400, 400]), plain_learner(), iterations=2000) for scenario in SCENARIOS
     },
     stream=_stream,
     entries=[

@@ -9,7 +9,7 @@ from contracts.inputs import ImageInput
 from contracts.labels import Scenario
 from lifelong.bench.sources import images
 from lifelong.bench.stream import Arrays, Stream, permuted
-from lifelong.bench.study import Protocol
+from lifelong.bench.study import Protocol, plain_learner
 from lifelong.bench.table import SCENARIOS, Table, published
 from lifelong.bench.tables.vandeven import FISHER, standard_errors
 from lifelong.data import mnist
@@ -42,7 +42,7 @@ TABLE = Table(
     note="published mean ± standard error; a rerun agrees within four of these, for as many runs as ours. A run has "
     "50,000 steps of 128 rows and takes a quarter of an hour or more on one core.",
     protocols={
-        scenario: Protocol(MlpSpec(hidden=[1000, 1000]), batch_size=128, iterations=5000, learning_rate=1e-4)
+        scenario: Protocol(MlpSpec(hidden=[1000, 1000]), plain_learner(learning_rate=1e-4), iterations=5000)
         for scenario in SCENARIOS
     },
     stream=_stream,

@@ -9,10 +9,12 @@ import pytest
 from contracts.errors import InvalidConfiguration
 from contracts.inputs import ImageInput, TensorInput, TextInput
 from lifelong.bench.methods import methods, parse_method
-from lifelong.bench.plan import StreamPlan, network_for
+from lifelong.bench.plan import StreamPlan, learner_for, network_for
 from lifelong.bench.sources import Source, open_source
 from lifelong.errors import BadFile, MissingDataSet
 from networks.settings import ConvSpec, MlpSpec, TextSpec
+from trainer.learner import PRECISIONS
+from trainer.optimiser import OPTIMISERS
 
 pytestmark = pytest.mark.unit
 DOMAINS = {"bank_account": ["pay", "save"], "travel": ["fly", "drive"]}
@@ -152,3 +154,25 @@ def test_the_network_suits_the_instances_unless_it_is_named() -> None:
 def test_a_network_that_is_none_or_cannot_read_the_instances(text: str) -> None:
     with pytest.raises(InvalidConfiguration, match="network"):
         network_for(text, TensorInput(shape=(3,)))
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("{batchsize: 8}", r"--learner: expected one of batch_size, .*did you mean batch_size\?"),
+        ("{optimiser: adamw}", "--learner: optimiser: Input should be 'adam', 'sgd' or 'adagrad'"),
+        ("{batch_size: 0}", "--learner: batch_size: Input should be greater than 0"),
+        ("sgd", "--learner: must be settings such as"),
+        ("{", "--learner: not valid YAML or JSON"),
+    ],
+)
+def test_a_learner_that_cannot_be_is_refused_by_what_is_wrong(value: str, complaint: str) -> None:
+    with pytest.raises(InvalidConfiguration, match=complaint):
+        learner_for(value)
+
+
+def test_every_optimiser_and_precision_can_be_asked_for() -> None:
+    for optimiser in OPTIMISERS:
+        for precision in PRECISIONS:
+            chosen = learner_for(f"{{optimiser: {optimiser}, precision: {precision}}}")
+            assert (chosen.optimiser, chosen.precision, chosen.min_steps) == (optimiser, precision, 0)

@@ -14,7 +14,7 @@ from lifelong.bench.reference import Run, choose, document, markdown, rerun
 from lifelong.bench.runs import Results
 from lifelong.bench.sources import images
 from lifelong.bench.stream import Arrays, Stream, split
-from lifelong.bench.study import Method, Outcome, Protocol, Study
+from lifelong.bench.study import Method, Outcome, Protocol, Study, plain_learner
 from lifelong.bench.table import Cell, Entry, Table, Target, published
 from lifelong.bench.tables import avalanche, derpp, hsu, vandeven, vandeven_permuted
 from lifelong.data import small_digits
@@ -33,7 +33,7 @@ TABLE = Table(
     name="small",
     source="nobody",
     note="",
-    protocols={"task": Protocol(MlpSpec(hidden=[16]), batch_size=64), "class": Protocol(MlpSpec(hidden=[16]), 64)},
+    protocols={name: Protocol(MlpSpec(hidden=[16]), plain_learner(batch_size=64)) for name in ("task", "class")},
     stream=stream,
     entries=[
         Entry("plain", {"task": Method("plain"), "class": Method("plain")}, {"class": Target(19.0, 3.0)}),
@@ -121,7 +121,7 @@ def test_a_row_that_was_not_measured_in_a_scenario_says_where_it_was() -> None:
 
 def test_a_row_may_have_a_protocol_of_its_own() -> None:
     (job,) = choose(TABLE, ["joint"], [], 1)
-    own = Protocol(MlpSpec(hidden=[8]), batch_size=32)
+    own = Protocol(MlpSpec(hidden=[8]), plain_learner(batch_size=32))
     other = job._replace(entry=replace(job.entry, protocol=own))
     assert (job.protocol, other.protocol) == (TABLE.protocols["class"], own)
     assert job.key != other.key

@@ -14,12 +14,12 @@ from lifelong.bench.reference import Run, choose, rerun
 from lifelong.bench.runs import Results
 from lifelong.bench.sources import images
 from lifelong.bench.stream import split
-from lifelong.bench.study import Method, Protocol, Study
+from lifelong.bench.study import Method, Protocol, Study, plain_learner
 from lifelong.bench.tables import hsu
 from lifelong.data import DATA_DIR_VARIABLE, mnist_directory, small_digits
 from networks.settings import MlpSpec
 
-PROTOCOL = Protocol(MlpSpec(hidden=[100]), batch_size=32, epochs=10)
+PROTOCOL = Protocol(MlpSpec(hidden=[100]), plain_learner(batch_size=32), epochs=10)
 DIGITS = images(small_digits())
 Claim = Callable[[Path], None]
 
