@@ -33,7 +33,7 @@ EWC = {"kind": "ewc", "fisher": "sampled", "fisher_rows": 300}
 METHODS = {
     JOINT: Method(JOINT, is_joint=True),
     "fine-tuning": Method("fine-tuning"),
-    "EWC": Method("EWC", [{**EWC, "strength": 10.0}]),
+    "EWC": Method("EWC", [{**EWC, "strength": 3.0}]),
     "replay": Method("replay", [REPLAY]),
     "replay + EWC": Method("replay + EWC", [REPLAY, {**EWC, "strength": 0.1}]),
     "A-GEM": Method("A-GEM", [{"kind": "agem", "capacity": 2000, "rows": 32}]),
