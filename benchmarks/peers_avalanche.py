@@ -1,7 +1,7 @@
 """Avalanche's side of `benchmarks/peers_training.py`, in an environment of its own, which has nothing of ours.
 
-Run as `python benchmarks/peers_avalanche.py DATA.npz CONDITIONS`, the conditions as one JSON object. It
-prints the versions, then for every line on stdin, the name of a method, what came of it: JSON objects, one a line.
+Run as `python benchmarks/peers_avalanche.py DATA.npz CONDITIONS`, the conditions as one JSON object. It prints the
+versions, then for every line on stdin, a JSON list of a method's name and a seed, what came of it: one object a line.
 """
 
 import contextlib
@@ -59,9 +59,9 @@ class Peer:
         self._test = Labelled(data["test_images"], data["test_labels"])
         self._conditions = conditions
 
-    def measure(self, name: str) -> dict[str, float]:
+    def measure(self, name: str, seed: int) -> dict[str, float]:
         """Samples/s of learning the stream with a method, and the mean of its test accuracies in 0…1 by task."""
-        torch.manual_seed(self._conditions["seed"])
+        torch.manual_seed(seed)
         stream = nc_benchmark(
             self._train, self._test, TASKS, task_labels=False, shuffle=False, fixed_class_order=list(range(10))
         )
@@ -108,7 +108,7 @@ def main() -> None:
     peer = Peer(sys.argv[1], json.loads(sys.argv[2]))
     for line in sys.stdin:
         with contextlib.redirect_stdout(sys.stderr):
-            measured = peer.measure(line.strip())
+            measured = peer.measure(*json.loads(line))
         answers.write(json.dumps(measured) + "\n")
         answers.flush()
 
