@@ -26,6 +26,7 @@ from rich.table import Table
 
 from benchmarks.peers import environment
 from lifelong.data import mnist_directory
+from lifelong.errors import MissingDataSet
 from lifelong.output import emit
 
 REPOSITORY = "https://github.com/GMvandeVen/continual-learning"
@@ -63,7 +64,7 @@ class Peer:
         if not self._place.is_dir():
             subprocess.run(["git", "clone", "--quiet", repository, self._place], check=True)
         subprocess.run(["git", "-C", self._place, "checkout", "--quiet", COMMIT], check=True)
-        packed_files = sorted((mnist_directory() or Path()).glob("*.gz"))
+        packed_files = sorted(_mnist().glob("*.gz"))
         raw = self._place / "store" / "datasets" / "MNIST" / "MNIST" / "raw"
         raw.mkdir(parents=True, exist_ok=True)
         for packed in packed_files:
@@ -83,6 +84,13 @@ def measure() -> Measured:
         seconds, output = _timed([sys.executable, *OURS, *kept], Path.cwd())
     (cell,) = json.loads(output)["cells"]
     return Measured(seconds, cell["mean"] / 100)
+
+
+def _mnist() -> Path:
+    directory = mnist_directory()
+    if directory is None:
+        raise MissingDataSet("missing_data_set", "MNIST: put its four files into $LIFELONG_DATA_DIR/mnist")
+    return directory
 
 
 def _timed(command: list[str], directory: Path) -> tuple[float, str]:

@@ -53,7 +53,7 @@ class Network:
     gradient: Tensor
     layout: Layout
     columns: list[Column]
-    _precision = torch.float32
+    _precision: torch.dtype = torch.float32
 
     def __init__(
         self,
@@ -153,11 +153,11 @@ class Network:
 
         Logits, parameters and gradients stay float32.
         """
-        self._precision = precision
+        before, self._precision = self._precision, precision
         try:
             yield
         finally:
-            self._precision = torch.float32
+            self._precision = before
 
     @property
     def task_mask(self) -> Tensor | None:

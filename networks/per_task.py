@@ -80,8 +80,8 @@ class TaskNetwork(Network):
     def _scores(self, rows: Tensor, task: int) -> Tensor:
         if self.module.training and len(rows) == 1:  # batch normalisation cannot learn from a single row
             with evaluating(self.module):
-                return self.module.scores(rows, task, self._outputs[task])
-        return self.module.scores(rows, task, self._outputs[task])
+                return self.module.scores(rows, task, self._outputs[task]).float()
+        return self.module.scores(rows, task, self._outputs[task]).float()
 
     def _add_outputs(self, columns: Sequence[Column]) -> None:
         tasks = list(dict.fromkeys(column.task for column in [*self.columns, *columns]))

@@ -1,6 +1,7 @@
 """What keeps learning finite: a test for it, a place to go back to, and a place for rows that cannot be learned."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -8,6 +9,8 @@ from torch import Tensor
 from networks.flat import Network, evaluating
 from trainer.batch import Batch
 from trainer.optimiser import Optimiser
+
+HUGE = 1e15
 
 
 class Snapshot:
@@ -29,6 +32,14 @@ def all_finite(tensors: Iterable[Tensor]) -> bool:
     return all(bool(pair.isfinite().all()) for pair in extremes)
 
 
+def is_huge(logits: Tensor, batch: Batch) -> bool:
+    """Whether a row's logit for its own label is larger than any that a network could still unlearn.
+
+    Right by chance, such a row costs nothing now, and overflows in every later step that finds it wrong.
+    """
+    return bool((logits.gather(1, batch.targets[:, None]) > HUGE).any())
+
+
 class Quarantine:
     """The rows that broke a step, by their ids in the order in which they were found."""
 
@@ -37,10 +48,17 @@ class Quarantine:
 
     def sound(self, batch: Batch) -> Batch:
         """The rows that are not in quarantine; the batch itself when that is all of them."""
-        if not self.ids:
+        inside = self._inside(batch)
+        return batch if inside is None else batch.select(~inside)
+
+    def blanked(self, batch: Batch) -> Batch:
+        """The batch with zeros for what is in quarantine, which counts nothing: a memory may have kept such a row."""
+        inside = self._inside(batch)
+        if inside is None:
             return batch
-        broken = torch.isin(batch.ids, torch.tensor(self.ids, device=batch.ids.device))
-        return batch.select(~broken) if bool(broken.any()) else batch
+        own = inside.view(-1, *[1] * (batch.inputs.dim() - 1))
+        inputs, weights = batch.inputs.masked_fill(own, 0), batch.shares.masked_fill(inside, 0.0)
+        return replace(batch, inputs=inputs, weights=weights)
 
     def take(self, network: Network, batch: Batch) -> bool:
         """Takes in the rows that break a step; whether there are any.
@@ -50,20 +68,28 @@ class Quarantine:
         broken = _broken(network, batch) if all_finite([network.theta]) else []
         if not 0 < len(broken) < len(batch):
             return False
-        self.ids += broken
-        return True
+        new = dict.fromkeys(row for row in broken if row >= 0 and row not in self.ids)
+        self.ids += new
+        return len(new) > 0
+
+    def _inside(self, batch: Batch) -> Tensor | None:
+        """Which rows (n,) are in quarantine; None where none is."""
+        if not self.ids:
+            return None
+        inside = torch.isin(batch.ids, torch.tensor(self.ids, device=batch.ids.device))
+        return inside if bool(inside.any()) else None
 
 
 def _broken(network: Network, rows: Batch) -> list[int]:
-    """The ids of rows whose own logit, in evaluation mode, has no gradient of finite length: found by halving.
+    """The ids of rows whose own logit, in evaluation mode, is huge or has no gradient of finite length, by halving.
 
     The gradient of the loss would not do: it is zero where a huge row is right by chance.
     """
     network.gradient.zero_()
     with evaluating(network.module):
-        logits = network(rows.inputs, rows.targets).gather(1, rows.targets[:, None])
-    logits.sum().backward()  # type: ignore[no-untyped-call]
-    if bool(torch.dot(network.gradient, network.gradient).isfinite()):
+        logits = network(rows.inputs, rows.targets)
+    logits.gather(1, rows.targets[:, None]).sum().backward()  # type: ignore[no-untyped-call]
+    if bool(torch.dot(network.gradient, network.gradient).isfinite()) and not is_huge(logits.detach(), rows):
         return []
     if len(rows) == 1:
         return [int(rows.ids)]

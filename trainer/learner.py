@@ -11,7 +11,7 @@ from torch import Tensor
 
 from networks.flat import Network
 from trainer.batch import Batch, concatenate
-from trainer.guard import Quarantine, Snapshot, all_finite
+from trainer.guard import Quarantine, Snapshot, all_finite, is_huge
 from trainer.loss import classification_loss
 from trainer.optimiser import OPTIMISERS
 from trainer.settings import LearnerSettings
@@ -59,34 +59,31 @@ class Learner:
 
         Few new rows are mixed with `recent` ones in the samples. A round takes at least the steps of its one pass. A
         step whose loss, gradient or buffers are not finite is taken again without the rows that alone break it: these
-        are in quarantine from then on. If none is, or that fails too, it leaves the network as it was and is
-        counted. Where the network is not finite after the round, or no step changed it, network and optimiser are again
-        what they were before; what the strategy noted of the rows stays. Seeds torch's global generator with the
-        learner's seed and the round's number.
+        are in quarantine from then on. If there are none, it leaves the network as it was and is counted. Where the
+        network is not finite after the round, or no step changed it, network and optimiser are again what they were
+        before; what the strategy noted of the rows stays. Seeds torch's global generator with the learner's seed and
+        the round's number.
         """
         torch.manual_seed((self._settings.seed * SEED_STRIDE + number) % 2**63)
         started = time.perf_counter()
         network, device = self.network, self.network.theta.device
         curvature, before = self.strategy.curvature(), Snapshot(network, self._optimiser)
-        losses: list[float] = []
-        taken, known = 0, len(self._quarantine.ids)
+        known = len(self._quarantine.ids)
         with network.computing_in(PRECISIONS[self._settings.precision]):
-            for rows in self._pieces(batch.to(device), recent.to(device), steps):
-                taken += 1
-                loss = self._learn(rows, curvature)
-                if loss is not None:
-                    losses.append(loss)
+            pieces = map(self._quarantine.sound, self._pieces(batch.to(device), recent.to(device), steps))
+            losses = [self._learn(rows, curvature) for rows in pieces if len(rows)]
         network.module.eval()
-        restored = taken > 0 and not (losses and all_finite([network.theta]))
+        kept = [loss for loss in losses if math.isfinite(loss)]
+        restored = bool(losses) and not (kept and all_finite([network.theta]))
         if restored:
-            losses.clear()
+            kept.clear()
             before.restore(network, self._optimiser)
-            LOG.warning("round %d changed nothing: none of its %d steps left the network finite", number, taken)
+            LOG.warning("round %d changed nothing: none of its %d steps left the network finite", number, len(losses))
         return TrainingResult(
-            loss=sum(losses) / len(losses) if losses else math.nan,
-            steps=taken,
-            skipped=taken - len(losses),
-            step_seconds=(time.perf_counter() - started) / max(taken, 1),
+            loss=sum(kept) / len(kept) if kept else math.nan,
+            steps=len(losses),
+            skipped=len(losses) - len(kept),
+            step_seconds=(time.perf_counter() - started) / max(len(losses), 1),
             rate_curvature=self._settings.learning_rate * curvature,
             restored=restored,
             quarantined=tuple(self._quarantine.ids[known:]),
@@ -124,20 +121,21 @@ class Learner:
         device = self.network.theta.device
         self.strategy.load_state_dict(parts["strategy"], lambda ids: examples(ids).to(device))
 
-    def _learn(self, rows: Batch, curvature: float) -> float | None:
-        """A step on the rows that can be learned; its loss, None if it left the network as it was."""
-        sound = self._quarantine.sound(rows)
-        if len(sound) == 0:
-            return None
-        loss = self._step(sound, curvature)
-        if loss is None and self._quarantine.take(self.network, sound):
-            loss = self._step(self._quarantine.sound(sound), curvature)
-        return loss
+    def _learn(self, rows: Batch, curvature: float) -> float:
+        """A step on the rows that can be learned; its loss, NaN if it left the network as it was."""
+        while len(sound := self._quarantine.sound(rows)):
+            mixed = self._quarantine.blanked(self.strategy.replay(self.network, sound))
+            loss = self._step(sound, mixed, curvature)
+            if math.isfinite(loss) or not self._quarantine.take(self.network, mixed):
+                return loss
+        return math.nan
 
-    def _step(self, rows: Batch, curvature: float) -> float | None:
-        """One step; its loss in nats, None if loss, gradient or buffers were not finite: then nothing has changed."""
+    def _step(self, rows: Batch, mixed: Batch, curvature: float) -> float:
+        """One step on rows with what strategies added to them; its loss in nats.
+
+        NaN if a logit is huge, or loss, gradient or buffers are not finite: then nothing has changed.
+        """
         network, strategy = self.network, self.strategy
-        mixed = strategy.replay(network, rows)
         buffers = [buffer.clone() for buffer in network.module.buffers()]
         is_several = len(mixed) > 1  # batch normalisation cannot learn from a single row
         if network.module.training != is_several:
@@ -147,13 +145,15 @@ class Learner:
         network.gradient.zero_()
         loss.backward()  # type: ignore[no-untyped-call]
         strategy.project_gradients(network)
-        if not self._limit_gradient() or not all_finite(network.module.buffers()):
+        value, logits = float(loss.detach()), logits.detach()
+        is_sound = math.isfinite(value) and not is_huge(logits, mixed) and self._limit_gradient()
+        if not is_sound or not all_finite(network.module.buffers()):
             for buffer, kept in zip(network.module.buffers(), buffers, strict=True):
                 buffer.copy_(kept)
-            return None
+            return math.nan
         self._optimiser.step(network, curvature)
-        strategy.after_step(network, rows, logits[: len(rows)].detach())
-        return float(loss.detach())
+        strategy.after_step(network, rows, logits[: len(rows)])
+        return value
 
     def _pieces(self, batch: Batch, recent: Batch, steps: int) -> Iterator[Batch]:
         """The new rows in equal pieces, then samples of them, filled up with recent rows where they are few."""

@@ -129,8 +129,8 @@ class Trainer:
             started = time.perf_counter()
             result = self._course.apply(step)
             self._reporter.note_step(step, result, time.perf_counter() - started)
-        if steps:
             self._save()
+            self._reporter.report()
 
     def _save(self, force: bool = False) -> None:
         if self._course.checkpoint(force):

@@ -18,8 +18,10 @@ def training(network: Network, generator: torch.Generator) -> Iterator[None]:
     with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
         network.module.train()
-        yield
-    network.module.train(mode)
+        try:
+            yield
+        finally:
+            network.module.train(mode)
 
 
 def passes(examples: Batch, epochs: int, batch_size: int, generator: torch.Generator) -> Iterator[tuple[int, Batch]]:

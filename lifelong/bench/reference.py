@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import msgspec
@@ -39,9 +38,8 @@ class Job(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Changes with everything that the result depends on, the versions of torch and of this program among it."""
-        versions = (str(torch.__version__), version("lifelong"))
-        return key_of(self.table.name, self.scenario, self.seed, repr(self.method), repr(self.protocol), *versions)
+        """Changes with everything that the result depends on."""
+        return key_of(self.table.name, self.scenario, self.seed, repr(self.method), repr(self.protocol))
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

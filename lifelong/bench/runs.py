@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
+import torch
 
 
 class Keyed(Protocol):
@@ -43,5 +45,6 @@ class Results(Generic[RunT]):
 
 
 def key_of(*settings: str | int) -> str:
-    """Changes with everything that is named: the settings that a result depends on."""
-    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+    """Changes with everything that a result depends on: the settings named, and the versions of torch and of this."""
+    versions = (torch.__version__, version("lifelong"))
+    return hashlib.sha256(json.dumps([*settings, *versions]).encode()).hexdigest()[:16]

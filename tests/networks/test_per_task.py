@@ -100,6 +100,18 @@ def test_only_the_tasks_asked_for_are_computed_and_their_scores_are_the_same_bit
     assert torch.equal(subject(ROWS, torch.full((6,), 1))[:, [1, 3]], everything[:, [1, 3]])
 
 
+@pytest.mark.parametrize("sharing", SHARINGS)
+def test_products_can_be_computed_in_bfloat16(sharing: Sharing) -> None:
+    subject = network(sharing, X + Y)
+    targets = torch.tensor([0, 2, 1, 3, 2, 0])
+    exact = subject(ROWS, targets).detach()
+    with subject.computing_in(torch.bfloat16):
+        rough = subject(ROWS, targets).detach()
+    assert rough.dtype == torch.float32
+    assert torch.equal(rough == LOWEST, exact == LOWEST)
+    assert 0 < float((rough - exact)[exact != LOWEST].abs().max()) < 0.05
+
+
 def test_separate_tasks_are_networks_of_their_own() -> None:
     subject = network("separate", [X[0], Y[0], X[1]])
     first, second = subject.module.parts

@@ -123,7 +123,7 @@ def test_a_row_in_quarantine_leaves_no_trace_in_the_statistics_of_batch_normalis
     assert all_finite(net.module.buffers())
 
 
-@pytest.mark.parametrize("place", [1, 5, 15])
+@pytest.mark.parametrize("place", [0, 1, 4, 5, 14, 15])
 def test_a_row_that_breaks_a_step_is_set_aside_and_the_others_are_learned_without_it(place: int) -> None:
     batch = with_outlier(3e38, place).select(slice(0, 16))
     (hit, clean), results = (learner(load([{"kind": "replay"}]), tasks=1) for _ in range(2)), []
@@ -131,6 +131,37 @@ def test_a_row_that_breaks_a_step_is_set_aside_and_the_others_are_learned_withou
         results.append(subject.train(rows, rows.select(slice(0, 0)), steps=1, number=0))
     assert [(each.steps, each.skipped, each.quarantined) for each in results] == [(1, 0, (place,)), (1, 0, ())]
     assert torch.equal(hit.network.theta, clean.network.theta)
+
+
+MEMORIES = ["replay", "er_ace", "mir", "der", "joint", "agem", "gem", "gdumb"]
+
+
+@pytest.mark.parametrize("kind", MEMORIES)
+@pytest.mark.parametrize("place", [0, 5])
+def test_a_huge_row_right_or_wrong_never_stops_a_strategy_with_a_memory(kind: str, place: int) -> None:
+    subject = learner(load([{"kind": kind}]), tasks=1)
+    rows = with_outlier(1e30, place)
+    subject.train(rows.select(slice(0, 16)), rows.select(slice(0, 0)), steps=1, number=0)
+    results = [subject.train(rows.select(slice(16, 96)), rows, steps=10, number=number) for number in range(1, 4)]
+    assert sum(result.skipped + result.restored for result in results) == 0
+    assert subject.state()[1]["quarantine"] == [place]
+
+
+def test_a_row_that_a_memory_kept_before_it_broke_a_step_counts_no_more() -> None:
+    subject = learner(load([{"kind": "replay", "capacity": 96}]), tasks=1)
+    rows = with_outlier(1e30)
+    subject.strategy.after_step(subject.network, rows, torch.zeros(96, 2))
+    result = subject.train(ROWS.select(slice(16, 96)), ROWS.select(slice(0, 0)), steps=20, number=0)
+    assert (result.skipped, result.restored, result.quarantined) == (0, False, (5,))
+
+
+def test_a_round_of_rows_in_quarantine_alone_has_no_step() -> None:
+    subject = learner(Naive(), tasks=1)
+    rows = with_outlier(1e30)
+    subject.train(rows, rows, steps=6, number=0)
+    alone = rows.select(slice(5, 6))
+    result = subject.train(alone, alone, steps=3, number=1)
+    assert (result.steps, result.skipped, result.restored) == (0, 0, False)
 
 
 def test_rows_in_quarantine_stay_there_through_a_restart_and_never_come_into_a_memory() -> None:

@@ -103,7 +103,7 @@ def test_a_run_under_other_settings_is_another_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "value"), [("torch.__version__", "0.1"), ("lifelong.bench.reference.version", lambda _: "0.0.1")]
+    ("place", "value"), [("torch.__version__", "0.1"), ("lifelong.bench.runs.version", lambda _: "0.0.1")]
 )
 def test_a_run_of_another_version_is_another_run(monkeypatch: pytest.MonkeyPatch, place: str, value: object) -> None:
     (job,) = choose(TABLE, ["joint"], [], 1)
