@@ -43,26 +43,26 @@ class Curriculum:
         self._begun = begun
         self._copy = copy
 
-    def arrange(self, examples: Sequence[StoredExample]) -> list[list[StoredExample]]:
+    def arrange(self, examples: Sequence[StoredExample], over: Collection[str]) -> list[list[StoredExample]]:
         """The examples in parts that are learned one after the other, with their sequence numbers given out anew.
 
-        What belongs to tasks begun before comes first, as it came; then each new task by itself. Where less than two
-        tasks are new, or more than 100, there is one part, as it came.
+        What belongs to tasks begun before comes first, as it came; then each new task that is `over` by itself, and
+        last, as they came, those that are not: a task learned in between and not closed there would be forgotten before
+        a strategy could hold it. Where less than two tasks can be put in order, or more than 100, there is one part.
         """
-        queued: dict[str, list[StoredExample]] = {}
         begun = set(self._begun())
-        for example in examples:
-            if example.split == "train" and example.task not in begun:
-                queued[example.task] = []
+        new = dict.fromkeys(each.task for each in examples if each.split == "train" and each.task not in begun)
+        queued: dict[str, list[StoredExample]] = {task: [] for task in new if task in over}
         if not 2 <= len(queued) <= MOST_TASKS:
             return [list(examples)]
         first: list[StoredExample] = []
+        last: list[StoredExample] = []
         for example in examples:
-            queued.get(example.task, first).append(example)
+            queued.get(example.task, last if example.task in new else first).append(example)
         tasks = list(queued.values())
         order = self._order(tasks)
         LOG.info("a backlog of %d tasks is learned in the order %s", len(order), [tasks[i][0].task for i in order])
-        return _numbered([first, *(tasks[place] for place in order)], examples[0].sequence)
+        return _numbered([first, *(tasks[place] for place in order), last], examples[0].sequence)
 
     def _order(self, tasks: Sequence[Sequence[StoredExample]]) -> list[int]:
         training = [[example for example in task if example.split == "train"] for task in tasks]

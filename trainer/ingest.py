@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from contracts.status import Ledger
 from feedback.errors import FeedbackGap
@@ -28,7 +28,7 @@ ACKNOWLEDGE_SECONDS = 1.0
 """Each time costs a transaction in the log that appends wait for, or a request to Kafka."""
 
 
-Arrange = Callable[[Sequence[StoredExample]], list[list[StoredExample]]]
+Arrange = Callable[[Sequence[StoredExample], Collection[str]], list[list[StoredExample]]]
 """Puts a backlog into the order in which its parts are learned, and numbers it anew."""
 
 
@@ -67,10 +67,10 @@ class Ingest:
         result = self._intake.sort(records, self.book)
         for record, letter in result.dead:
             self._reader.dead_letter(record, letter.code, letter.detail)
-        parts = [result.examples]
+        parts, due = [result.examples], self._due(is_quiet=not records)
         if len(records) > ROUND_EVENTS:
-            parts = self._arrange(result.examples)
-        plan = self._plan(parts, is_flooded, is_quiet=not records)
+            parts = self._arrange(result.examples, {name for name, _ in due})
+        plan = self._plan(parts, due, is_flooded)
         if records or plan.steps or cursor != self._cursor:
             self._commit(records, result, plan, cursor)
         return [example for part in parts for example in part], plan.steps
@@ -172,12 +172,13 @@ class Ingest:
     def _new_plan(self) -> Plan:
         return Plan(self._stores.record, self._learner, self._stores.examples.next_sequence() - 1)
 
-    def _plan(self, parts: Sequence[Sequence[StoredExample]], is_flooded: bool, is_quiet: bool) -> Plan:
+    def _plan(
+        self, parts: Sequence[Sequence[StoredExample]], due: Sequence[tuple[str, Reason]], is_flooded: bool
+    ) -> Plan:
         """Rounds that learn the parts; a task that is over by their end is closed after the round with its last row."""
         plan = self._new_plan()
         rounds = [part[at : at + ROUND_EVENTS] for part in parts for at in range(0, len(part), ROUND_EVENTS)]
         ends = {example.task: place for place, rows in enumerate(rounds) for example in rows}
-        due = self._due(is_quiet)
         for place in range(max(1, len(rounds))):
             if rounds:
                 plan.learn(rounds[place], is_flooded or place < len(rounds) - 1)

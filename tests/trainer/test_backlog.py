@@ -1,7 +1,7 @@
 """A backlog that is learned in another order than it came: what is taken at once, its rounds, and where tasks end."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ class Sparing(SqliteLog):
         return super().read(cursor, min(limit, 100), wait_seconds)
 
 
-def last_first(examples: Sequence[StoredExample]) -> list[list[StoredExample]]:
+def last_first(examples: Sequence[StoredExample], over: Collection[str]) -> list[list[StoredExample]]:
     """The tasks one after the other, beginning with the one that came last."""
     numbers = itertools.count(examples[0].sequence)
     tasks = list(dict.fromkeys(example.task for example in examples))[::-1]
@@ -35,7 +35,7 @@ def last_first(examples: Sequence[StoredExample]) -> list[list[StoredExample]]:
     return [[example._replace(sequence=next(numbers)) for example in part] for part in own]
 
 
-def refused(examples: Sequence[StoredExample]) -> list[list[StoredExample]]:
+def refused(examples: Sequence[StoredExample], over: Collection[str]) -> list[list[StoredExample]]:
     """An order that must not be asked for."""
     raise AssertionError(f"{len(examples)} events are no backlog")
 

@@ -1,6 +1,6 @@
 """From the log to recorded steps: what a kill between the record and the dead-letter topic must not lose."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pytest
@@ -40,7 +40,7 @@ class Old(SqliteLog):
         return [record._replace(accepted_at=1.0) for record in records]
 
 
-def as_it_came(examples: Sequence[StoredExample]) -> list[list[StoredExample]]:
+def as_it_came(examples: Sequence[StoredExample], over: Collection[str]) -> list[list[StoredExample]]:
     """A backlog in one part."""
     return [list(examples)]
 
