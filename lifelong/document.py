@@ -22,17 +22,26 @@ def read_document(path: Path) -> dict[str, Any]:
         raise InvalidConfiguration("invalid_configuration", f"{path}: {error.strerror}") from None
     if len(content) > MAX_CONFIG_BYTES:
         raise InvalidConfiguration("invalid_configuration", f"{path.name}: larger than {MAX_CONFIG_BYTES} bytes")
-    try:
-        _refuse_surprises(content)
-        document = yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise InvalidConfiguration("invalid_configuration", f"{path.name}: {_yaml_fault(error)}") from None
+    document = read_yaml(content, path.name)
     if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
         raise InvalidConfiguration("invalid_configuration", f"{path.name}: must be a mapping of keys to values")
     return document
 
 
-def _refuse_surprises(content: bytes) -> None:
+def read_yaml(content: bytes | str, where: str) -> Any:
+    """The value that plain YAML, or JSON, says.
+
+    Raises:
+        InvalidConfiguration: it is neither, or has aliases, tags or repeated keys; `where` begins the message.
+    """
+    try:
+        _refuse_surprises(content)
+        return yaml.safe_load(content)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise InvalidConfiguration("invalid_configuration", f"{where}: {_yaml_fault(error)}") from None
+
+
+def _refuse_surprises(content: bytes | str) -> None:
     """An alias can make a small file unfold without end, and of a repeated key only the last value would count."""
     for token in yaml.scan(content, Loader=yaml.SafeLoader):
         if isinstance(token, yaml.AliasToken):

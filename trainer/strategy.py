@@ -5,6 +5,7 @@ Reading names and errors needs no torch; only building a strategy does.
 
 import difflib
 import itertools
+import math
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 Fetch = Callable[["Tensor"], "Batch"]
 """Looks examples up by their ids and returns them in that order."""
+LARGEST = 1e30
+"""Settings are computed with in float32, squared gradients beside them."""
 Owned = Literal["loss", "parameters", "predictor"]
 """What a step minimises, every bit of the parameters, what answers."""
 
@@ -274,6 +277,9 @@ def _build(place: int, entry: Mapping[str, Any], seed: int) -> Strategy:
     if "seed" in known:
         fields.setdefault("seed", seed)
     adapter: TypeAdapter[Strategy] = TypeAdapter(own)
+    for name, value in fields.items():
+        if isinstance(value, float) and LARGEST < abs(value) < math.inf:
+            raise InvalidConfiguration("invalid_setting", f"strategies.{place}.{name}: must be {LARGEST:g} at most")
     try:
         return adapter.validate_python(fields)
     except ValidationError as error:

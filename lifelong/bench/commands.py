@@ -28,7 +28,10 @@ Epochs = Annotated[int, typer.Option(help="Passes over each task's rows.", min=1
 Learner = Annotated[str | None, typer.Option(help="YAML as in a configuration: {batch_size: 64, optimiser: sgd}.")]
 Seeds = Annotated[int, typer.Option(help="How many seeds: 0, 1, ….", min=1, max=1000)]
 MeasureEvery = Annotated[
-    int | None, typer.Option(help="Steps between measurements within a task; 0 for none, else ten times a task.", min=0)
+    int | None,
+    typer.Option(
+        help="Steps between measurements within a task; 0 for none, else ten times a task.", min=0, max=1_000_000_000
+    ),
 ]
 Threads = Annotated[int, typer.Option(help="Threads of torch.", min=1, max=256)]
 Out = Annotated[Path | None, typer.Option(help="Write the report here, as one HTML page.")]
@@ -125,7 +128,9 @@ def reference(  # noqa: PLR0913, PLR0917  a command's options are its arguments
     scenarios: Annotated[
         list[str] | None, typer.Option("--scenario", help="task, domain or class; may be repeated; else all.")
     ] = None,
-    seeds: Annotated[int | None, typer.Option(help="How many seeds: 0, 1, …; else as many as the table asks.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="How many seeds: 0, 1, …; else as many as the table asks.", min=1, max=1000)
+    ] = None,
     results: Annotated[Path, typer.Option(help="File that keeps every run, so that a later call goes on.")] = Path(
         "bench-results.jsonl"
     ),

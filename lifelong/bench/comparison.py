@@ -57,7 +57,7 @@ def compare(
     learned = experiment.run(chosen)
     document = {**experiment.document(), "methods": learned}
     if out is not None:
-        out.write_text(_page(learned, document), encoding="utf-8")
+        write(out, _page(learned, document))
     emit(document, as_json, *_tables(learned, document), *([f"report: {out}"] if out else []))
 
 
@@ -70,7 +70,19 @@ def check_writable(out: Path | None) -> None:
     try:
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
-            out.touch()
+            out.open("a").close()
+    except OSError as error:
+        raise BadFile("unwritable", f"--out {out}: {error.strerror}") from None
+
+
+def write(out: Path, text: str) -> None:
+    """Writes a report.
+
+    Raises:
+        BadFile: `unwritable`.
+    """
+    try:
+        out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BadFile("unwritable", f"--out {out}: {error.strerror}") from None
 

@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from contracts.inputs import TextInput
 from lifelong.bench.plan import LEARNER, StreamPlan, measuring_interval
 from lifelong.bench.results import Found, Run, found, run_of
 from lifelong.bench.sources import Source
 from lifelong.bench.study import Method, Protocol, Study
 from lifelong.output import stderr
+from trainer.strategy import architecture, check_reads, load
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Experiment:
 
         Intransigence is against cumulative training where that is among the methods, else against the joint bound.
         """
+        for method in methods:
+            self.check(method)
         joint: dict[int, list[float | None]] = {}
         by_name: dict[str, list[Run]] = {each.name: [] for each in methods}
         with progressing("learning", len(methods) * self.seeds) as advance:
@@ -60,6 +64,16 @@ class Experiment:
                         joint[seed] = [row[place] for place, row in enumerate(run.accuracy)]
                     advance(f"{method.name}, seed {seed}")
         return [found(each, by_name[each.name]) for each in methods]
+
+    def check(self, method: Method) -> None:
+        """Makes sure before any work that a method can learn this stream.
+
+        Raises:
+            InvalidConfiguration: its strategies need another scenario, another network, or instances that are numbers.
+        """
+        load(method.strategies, scenario=self.plan.scenario)
+        architecture(method.strategies, self.protocol.network)
+        check_reads(method.strategies, is_tokens=isinstance(self.source.arrays.spec, TextInput))
 
     def run_one(
         self, method: Method, seed: int, joint: Sequence[float | None] = (), order: Sequence[int] | None = None

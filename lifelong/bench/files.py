@@ -1,6 +1,7 @@
 """A user's own data set out of files: CSV, npz, or a pair of IDX files, with a test part or a share held out."""
 
 import math
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,8 @@ IDX_IMAGES, IDX_LABELS = "images-idx3", "labels-idx1"
 TEST_WORDS = ("t10k", "test")
 """What stands in the name of a test file where the training file has `train`."""
 
+UNREADABLE = (ArithmeticError, MemoryError, RuntimeError, ValueError, zlib.error)
+"""What libraries raise of files that are damaged or nonsensical, a `RecursionError` and pydantic's among them."""
 Cells = NDArray[Any]
 
 
@@ -47,7 +50,10 @@ def read_file(path: Path) -> Arrays:
     """
     for suffix, reader in READERS.items():
         if suffix in path.name.lower():
-            return _arrays(path, *reader(path))
+            try:
+                return _arrays(path, *reader(path))
+            except UNREADABLE as error:
+                raise BadFile("unreadable", f"{path.name}: cannot be read: {type(error).__name__}") from None
     raise BadFile("unknown_format", f"{path.name}: must end in .csv or .npz, or be named …-{IDX_IMAGES}-ubyte[.gz]")
 
 
@@ -195,7 +201,10 @@ def _read_idx_files(path: Path) -> tuple[Labelled, Labelled | None]:
     train = _idx_pair(path)
     others = (path.with_name(path.name.replace("train", word)) for word in TEST_WORDS)
     test = next((other for other in others if other != path and other.exists()), None)
-    return train, None if test is None else _idx_pair(test)
+    tests = None if test is None else _idx_pair(test)
+    if tests is not None and tests.spec != train.spec:
+        raise BadFile("bad_header", f"{path.name}: training and test images have different sizes")
+    return train, tests
 
 
 def _idx_pair(path: Path) -> Labelled:

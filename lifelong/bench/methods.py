@@ -4,10 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from contracts.errors import InvalidConfiguration
 from lifelong.bench.study import Method
+from lifelong.document import read_yaml
 from trainer.strategy import load
 
 FINE_TUNING, CUMULATIVE, JOINT = "fine-tuning", "cumulative", "joint"
@@ -58,18 +57,6 @@ def parse_method(text: str) -> Method:
         raise InvalidConfiguration("invalid_setting", "--strategy: must be a list of strategies, each with its kind")
     load(strategies)
     return Method(_name(strategies), strategies)
-
-
-def read_yaml(text: str, option: str) -> Any:
-    """The value that YAML, or JSON, given as an option says.
-
-    Raises:
-        InvalidConfiguration: it is neither.
-    """
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InvalidConfiguration("invalid_setting", f"{option}: not valid YAML or JSON") from None
 
 
 def _name(strategies: Sequence[dict[str, Any]]) -> str:

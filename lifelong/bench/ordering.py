@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from lifelong.bench.comparison import Options, check_writable
+from lifelong.bench.comparison import Options, check_writable, write
 from lifelong.bench.experiment import Experiment, progressing
 from lifelong.bench.markup import Markup, element, joined
 from lifelong.bench.methods import parse_method
@@ -31,12 +31,13 @@ def compare_orders(options: Options, strategy: str, n_random: int, out: Path | N
     """Learns the tasks in every order and shows what became of it: a table or JSON, and a page if asked for."""
     method = parse_method(strategy)
     experiment = options.experiment()
+    experiment.check(method)
     check_writable(out)
     tasks = examine(experiment)
     learned = learn(experiment, tasks, tasks.orders(n_random), method)
     document = _document(experiment, tasks, learned, method)
     if out is not None:
-        out.write_text(_page(learned, document), encoding="utf-8")
+        write(out, _page(learned, document))
     emit(document, as_json, _table(learned, method.name), _said(document), *([f"report: {out}"] if out else []))
 
 

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from contracts.errors import InvalidConfiguration
 from contracts.inputs import ImageInput, InputSpec, TextInput
 from contracts.labels import Scenario
-from lifelong.bench.methods import read_yaml
 from lifelong.bench.sources import Source
 from lifelong.bench.stream import Stream, permuted, rotated, split
 from lifelong.bench.study import Protocol, plain_learner
+from lifelong.document import read_yaml
 from lifelong.explain import did_you_mean
 from networks.settings import MlpSpec, NetworkSpec, TextSpec, check_fits, parse_network
 from trainer.settings import LearnerSettings

@@ -9,6 +9,8 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 import torch
 
+from lifelong.errors import BadFile
+
 
 class Keyed(Protocol):
     """A run that can be found again."""
@@ -19,6 +21,8 @@ class Keyed(Protocol):
         ...
 
 
+BEGIN = b'{"key":'
+"""How a run's line begins: one that a kill cut off is passed over, anything else is not ours to write to."""
 RunT = TypeVar("RunT", bound=Keyed)
 
 
@@ -26,11 +30,35 @@ class Results(Generic[RunT]):
     """Runs by key, in a file of JSON lines that is only ever appended to."""
 
     def __init__(self, path: Path, kind: type[RunT]) -> None:
-        """Reads what is there; `kind` is the msgspec structure of a run."""
+        """Reads what is there; `kind` is the msgspec structure of a run. A last line that was cut off is passed over.
+
+        Raises:
+            BadFile: `unwritable`, or `bad_results` for a line that is no such run.
+        """
         self._path = path
-        lines = path.read_bytes().splitlines() if path.is_file() else []
-        runs = (msgspec.json.decode(line, type=kind) for line in lines if line)
-        self._runs = {run.key: run for run in runs}
+        self._runs: dict[str, RunT] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab+") as file:
+                file.seek(0)
+                content = file.read()
+                for number, line in enumerate(content.split(b"\n"), 1):
+                    self._take(line, kind, f"--results {path}: line {number}")
+                if content and not content.endswith(b"\n"):
+                    file.write(b"\n")  # so that the next line does not go on with this one
+        except OSError as error:
+            raise BadFile("unwritable", f"--results {path}: {error.strerror}") from None
+
+    def _take(self, line: bytes, kind: type[RunT], where: str) -> None:
+        try:
+            if line.strip():
+                run = msgspec.json.decode(line, type=kind)
+                self._runs[run.key] = run
+        except msgspec.ValidationError:
+            raise BadFile("bad_results", f"{where} is no run of this command") from None
+        except msgspec.DecodeError:
+            if not line.startswith(BEGIN):
+                raise BadFile("bad_results", f"{where} is no run of this command") from None
 
     def find(self, key: str) -> RunT | None:
         """The stored run, if it was made."""
@@ -39,7 +67,6 @@ class Results(Generic[RunT]):
     def add(self, run: RunT) -> None:
         """Stores a run."""
         self._runs[run.key] = run
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab") as file:
             file.write(msgspec.json.encode(run) + b"\n")
 

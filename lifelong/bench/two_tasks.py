@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from contracts.errors import InvalidConfiguration
-from lifelong.bench.comparison import Options, check_writable, measures_table
+from lifelong.bench.comparison import Options, check_writable, measures_table, write
 from lifelong.bench.markup import Markup, element
 from lifelong.bench.methods import methods
 from lifelong.bench.report import learning_chart, style
@@ -31,7 +31,7 @@ def picture(options: Options, strategy: str, out: Path, as_json: bool) -> None:
     experiment = replace(experiment, protocol=replace(experiment.protocol, all_columns=True))
     learned = experiment.run(chosen)
     titles = [f"task {place + 1} ({title})" for place, title in enumerate(experiment.titles)]
-    out.write_text(drawn(learned, titles), encoding="utf-8")
+    write(out, drawn(learned, titles))
     document = {**experiment.document(), "methods": learned}
     emit(document, as_json, measures_table(learned, "after both tasks, in %"), f"picture: {out}")
 

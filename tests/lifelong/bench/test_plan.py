@@ -8,9 +8,11 @@ import pytest
 
 from contracts.errors import InvalidConfiguration
 from contracts.inputs import ImageInput, TensorInput, TextInput
+from lifelong.bench.experiment import Experiment
 from lifelong.bench.methods import methods, parse_method
 from lifelong.bench.plan import StreamPlan, learner_for, network_for
 from lifelong.bench.sources import Source, open_source
+from lifelong.bench.study import Protocol, plain_learner
 from lifelong.errors import BadFile, MissingDataSet
 from networks.settings import ConvSpec, MlpSpec, TextSpec
 from trainer.learner import PRECISIONS
@@ -176,3 +178,32 @@ def test_every_optimiser_and_precision_can_be_asked_for() -> None:
         for precision in PRECISIONS:
             chosen = learner_for(f"{{optimiser: {optimiser}, precision: {precision}}}")
             assert (chosen.optimiser, chosen.precision, chosen.min_steps) == (optimiser, precision, 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-13-45", "{batch_size: 2024-13-45}", "[" * 3000, "{batch_size: 8, batch_size: 9}"]
+)
+def test_what_yaml_stumbles_over_is_refused(text: str) -> None:
+    with pytest.raises(InvalidConfiguration, match="--learner"):
+        learner_for(text)
+
+
+def test_a_strength_that_float32_cannot_hold_is_refused() -> None:
+    with pytest.raises(InvalidConfiguration, match=r"strategies\.0\.strength: must be 1e\+30 at most"):
+        parse_method("{kind: ewc, strength: 1.0e+300}")
+
+
+@pytest.mark.parametrize("strategy", ["separate", "icarl"])
+def test_a_method_that_cannot_learn_a_stream_is_refused_before_any_work(digits: Source, strategy: str) -> None:
+    experiment = Experiment(digits, StreamPlan(scenario="domain"), Protocol(MlpSpec(), plain_learner()))
+    with pytest.raises(InvalidConfiguration, match=strategy):
+        experiment.check(parse_method(strategy))
+
+
+def test_idx_files_of_different_sizes_are_refused(tmp_path: Path) -> None:
+    for part, side in (("train", 8), ("t10k", 4)):
+        images = bytes([0, 0, 8, 3, 0, 0, 0, 4, 0, 0, 0, side, 0, 0, 0, side]) + bytes(4 * side * side)
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(images)
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 4, 0, 1, 0, 1]))
+    with pytest.raises(BadFile, match="different sizes"):
+        open_source(str(tmp_path / "train-images-idx3-ubyte"))

@@ -18,6 +18,7 @@ from lifelong.bench.study import Method, Outcome, Protocol, Study, plain_learner
 from lifelong.bench.table import Cell, Entry, Table, Target, published
 from lifelong.bench.tables import avalanche, derpp, hsu, vandeven, vandeven_permuted
 from lifelong.data import small_digits
+from lifelong.errors import BadFile
 from networks.settings import MlpSpec
 
 pytestmark = pytest.mark.unit
@@ -145,3 +146,30 @@ def test_every_published_row_can_be_built(table: Table) -> None:
         assert set(entry.targets) <= set(entry.methods)
         for scenario, method in entry.methods.items():
             load(method.strategies, 0, scenario)
+
+
+def test_a_line_that_a_kill_cut_off_is_made_again_and_takes_no_other_with_it(tmp_path: Path) -> None:
+    (job,) = choose(TABLE, ["joint"], [], 1)
+    path = tmp_path / "runs"
+    rerun([job], Results(path, Run), Console(quiet=True))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    assert Results(path, Run).find(job.key) is None
+    rerun([job], Results(path, Run), Console(quiet=True))
+    rerun([job], Results(path, Run), Console(quiet=True))
+    assert path.read_bytes().count(b"\n") == 2
+    assert Results(path, Run).find(job.key) is not None
+
+
+@pytest.mark.parametrize("line", [b"my notes", b"5", b'{"key": "1", "method": "of another command"}', b"\xff\xfe"])
+def test_a_file_of_something_else_is_refused_by_its_line_and_left_as_it_is(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "runs"
+    path.write_bytes(b"\n" + line)
+    with pytest.raises(BadFile, match="line 2 is no run of this command"):
+        Results(path, Run)
+    assert path.read_bytes() == b"\n" + line
+
+
+def test_results_that_cannot_be_written_are_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match="--results"):
+        Results(tmp_path, Run)
