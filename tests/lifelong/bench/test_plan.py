@@ -165,7 +165,7 @@ def test_a_network_that_is_none_or_cannot_read_the_instances(text: str) -> None:
         ("{optimiser: adamw}", "--learner: optimiser: Input should be 'adam', 'sgd' or 'adagrad'"),
         ("{batch_size: 0}", "--learner: batch_size: Input should be greater than 0"),
         ("sgd", "--learner: must be settings such as"),
-        ("{", "--learner: not valid YAML or JSON"),
+        ("{", "--learner: line 1: not valid YAML"),
     ],
 )
 def test_a_learner_that_cannot_be_is_refused_by_what_is_wrong(value: str, complaint: str) -> None:
