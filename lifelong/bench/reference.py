@@ -115,32 +115,31 @@ def document(table: Table, cells: Sequence[Cell]) -> dict[str, Any]:
     }
 
 
+HEADINGS = ("method", "scenario", "target", "band", "got (runs)", "verdict", "seconds")
+
+
 def shown(table: Table, cells: Sequence[Cell]) -> Shown:
     """The cells for people."""
     grid = Shown(title=table.source, caption=table.note)
-    for name in ("method", "scenario", "target", "got", "verdict", "seconds"):
+    for name in HEADINGS:
         grid.add_column(name, justify="left" if name in ("method", "scenario", "verdict") else "right")
     for cell in cells:
-        target = _target(cell) or "—"
-        got = f"{cell.mean:.2f} ± {cell.spread:.2f}"
-        seconds = f"{sum(cell.seconds) / len(cell.seconds):.1f}"
-        grid.add_row(cell.entry.name, cell.scenario, target, got, cell.verdict, seconds)
+        grid.add_row(*_told(cell))
     return grid
 
 
 def markdown(table: Table, cells: Sequence[Cell]) -> str:
     """The cells as a table for the documentation."""
-    lines = [f"{table.source}; {table.note}", "", "| method | scenario | target | got | runs | verdict |"]
-    lines.append("|---|---|---:|---:|---:|---|")
-    for cell in cells:
-        got = f"{cell.mean:.2f} ± {cell.spread:.2f}"
-        runs = len(cell.accuracies)
-        lines.append(f"| {cell.entry.name} | {cell.scenario} | {_target(cell)} | {got} | {runs} | {cell.verdict} |")
-    return "\n".join(lines)
+    rows = [HEADINGS, ("---", "---", "---:", "---:", "---:", "---", "---:"), *map(_told, cells)]
+    return "\n".join([f"{table.source}; {table.note}", "", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def _target(cell: Cell) -> str:
-    return "" if cell.target is None else f"{cell.target.mean:.2f} ± {cell.band:.2f}"
+def _told(cell: Cell) -> tuple[str, ...]:
+    """A cell under the headings; one run has no spread."""
+    runs, target = len(cell.accuracies), cell.target
+    published = ("", "") if target is None else (f"{target.mean:.2f}", f"± {cell.band:.2f}")
+    got = f"{cell.mean:.2f} ± {cell.spread:.2f} ({runs})" if runs > 1 else f"{cell.mean:.2f} (1)"
+    return (cell.entry.name, cell.scenario, *published, got, cell.verdict, f"{sum(cell.seconds) / runs:.1f}")
 
 
 def _runs(jobs: Sequence[Job], results: Results[Run], console: Console) -> Iterator[Run]:

@@ -69,7 +69,7 @@ def test_the_band_of_a_mean_of_few_runs_is_wider() -> None:
     assert Cell(entry, "class", [20.0] * 5, [1.0]).band == pytest.approx(2.0)
     cells = [Cell(entry, "class", [20.0] * 5, [1.0])]
     assert document(TABLE, cells)["cells"][0]["band"] == pytest.approx(2.0)
-    assert "20.00 ± 2.00" in markdown(TABLE, cells)
+    assert "| 20.00 | ± 2.00 | 20.00 ± 0.00 (5) | within |" in markdown(TABLE, cells)
 
 
 def test_a_published_row_is_read_scenario_by_scenario() -> None:
