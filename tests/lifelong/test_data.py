@@ -113,7 +113,7 @@ def test_a_data_set_that_cannot_be_had_is_a_named_error(environment: dict[str, s
 
 @pytest.mark.parametrize(
     "body",
-    [b"not gzip", gzip.compress(b""), gzip.compress(b"\x00\x00\x08\x03"), gzip.compress(b"\x00\x00\x0d\x01" * 4)],
+    [b"not gzip", *(gzip.compress(each, mtime=0) for each in (b"", b"\x00\x00\x08\x03", b"\x00\x00\x0d\x01" * 4))],
 )
 def test_an_idx_file_that_is_none_is_a_named_error(
     tmp_path: Path,
