@@ -183,7 +183,7 @@ def intake(settings: KafkaSettings, model: str, spec: TensorInput, bench: Bench,
     predictions = PredictionLog(folder / "predictions.db", 3600.0, 1 << 20)
     sorter = Intake(spec, LabelSpec(), stores.examples, predictions, 0.1)
     reader = KafkaReader(settings, model, OUTBOX)
-    ingest = Ingest(reader, sorter, stores, LearnerSettings(), TaskSettings(), lambda examples: [list(examples)])
+    ingest = Ingest(reader, sorter, stores, LearnerSettings(), TaskSettings(), lambda examples, _: [list(examples)])
     while count > 0:
         examples, _ = ingest.take(1.0)
         count -= len(examples)

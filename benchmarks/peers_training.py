@@ -29,8 +29,8 @@ import typer
 from rich.table import Table
 
 from benchmarks.peers import environment
-from contracts.inputs import ImageInput
-from lifelong.bench.stream import Arrays, Stream, split
+from lifelong.bench.sources import images
+from lifelong.bench.stream import Stream, split
 from lifelong.bench.study import Method, Protocol, Study, plain_learner
 from lifelong.data import DataSet, mnist
 from lifelong.output import emit
@@ -137,10 +137,7 @@ def avalanche(directory: Path, data: DataSet) -> Iterator[Avalanche]:
 
 def stream(data: DataSet) -> Stream:
     """Five tasks of two digits each, in their natural order."""
-    train, test = torch.from_numpy(data.train_images), torch.from_numpy(data.test_images)
-    names = [str(digit) for digit in range(10)]
-    spec = ImageInput(shape=(28, 28))
-    return split(Arrays(data.name, spec, names, train, data.train_labels, test, data.test_labels), 2, "class")
+    return split(images(data), 2, "class")
 
 
 def measure(tasks: Stream, name: str, precision: Precision, seed: int) -> Measured:

@@ -21,7 +21,7 @@ from registry.settings import RegistrySettings
 from service.settings import ServingSettings
 from trainer.policies import ProbeSettings, PromotionSettings, TaskSettings
 from trainer.settings import LearnerSettings
-from trainer.strategy import architecture, check_reads, load
+from trainer.strategy import check_strategies
 
 VARIABLE_PREFIX = "LIFELONG__"
 DEFAULT_STRATEGIES: list[dict[str, Any]] = [{"kind": "replay", "capacity": 2000}, {"kind": "ewc", "strength": 100.0}]
@@ -118,9 +118,8 @@ def require_buildable(settings: Settings) -> None:
         InvalidConfiguration: what cannot be built or does not fit the rest, with its reason.
     """
     if settings.strategies != DEFAULT_STRATEGIES:
-        load(settings.strategies, scenario=settings.labels.scenario)
-        architecture(settings.strategies, settings.network)
-        check_reads(settings.strategies, is_tokens=settings.input.kind in {"text", "story"})
+        is_tokens = settings.input.kind in {"text", "story"}
+        check_strategies(settings.strategies, settings.labels.scenario, settings.network, is_tokens)
     if isinstance(settings.network, ImportedSpec):
         from networks.build import build  # imports torch, which takes a second
 

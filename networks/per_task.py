@@ -1,6 +1,7 @@
 """A network that keeps the parameters of its tasks apart, so that a closed task answers the same for ever."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -78,10 +79,9 @@ class TaskNetwork(Network):
         return logits
 
     def _scores(self, rows: Tensor, task: int) -> Tensor:
-        if self.module.training and len(rows) == 1:  # batch normalisation cannot learn from a single row
-            with evaluating(self.module):
-                return self.module.scores(rows, task, self._outputs[task]).float()
-        return self.module.scores(rows, task, self._outputs[task]).float()
+        is_lone = self.module.training and len(rows) == 1  # batch normalisation cannot learn from a single row
+        with evaluating(self.module) if is_lone else nullcontext():
+            return self.module.scores(rows, task, self._outputs[task]).float()
 
     def _add_outputs(self, columns: Sequence[Column]) -> None:
         tasks = list(dict.fromkeys(column.task for column in [*self.columns, *columns]))

@@ -130,7 +130,7 @@ class Trainer:
             result = self._course.apply(step)
             self._reporter.note_step(step, result, time.perf_counter() - started)
             self._save()
-            self._reporter.report()
+            self._reporter.keep_alive()
 
     def _save(self, force: bool = False) -> None:
         if self._course.checkpoint(force):

@@ -96,13 +96,22 @@ class Reporter:
         if self._news:
             self._service.narrate(self._news)
             self._news = []
-        if not (at_once or self._is_stale or time.monotonic() - self._reported_at >= HEARTBEAT_SECONDS):
+        if not (at_once or self._is_stale or self._is_silent):
             return
         self._is_stale = False
         self._reported_at = time.monotonic()
         if not self._service.report(self.status()):
             self._announce()
             self.remember()
+
+    def keep_alive(self) -> None:
+        """Reports if a second has passed: for between the steps of a long backlog."""
+        if self._is_silent:
+            self.report()
+
+    @property
+    def _is_silent(self) -> bool:
+        return time.monotonic() - self._reported_at >= HEARTBEAT_SECONDS
 
     def status(self) -> TrainerStatus:
         """The trainer's status at this moment."""

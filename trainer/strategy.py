@@ -224,12 +224,16 @@ def load(spec: Sequence[Mapping[str, Any]], seed: int = 0, scenario: Scenario | 
     return strategies[0] if len(strategies) == 1 else Chain(strategies)
 
 
-def check_reads(spec: Sequence[Mapping[str, Any]], is_tokens: bool) -> None:
-    """Refuses strategies that need numbers where an instance is tokens.
+def check_strategies(
+    spec: Sequence[Mapping[str, Any]], scenario: Scenario, network: NetworkSpec, is_tokens: bool
+) -> None:
+    """Refuses strategies that cannot be built, or cannot serve this scenario, network and kind of instance.
 
     Raises:
-        InvalidConfiguration: `strategy_mismatch`.
+        InvalidConfiguration: as `load` and `architecture` say, or `strategy_mismatch` where numbers are needed.
     """
+    load(spec, scenario=scenario)
+    architecture(spec, network)
     for place, entry in enumerate(spec):
         if is_tokens and _class_of(place, entry).needs_numbers:
             what = f"{entry['kind']} needs instances that are numbers, not the tokens of texts"

@@ -23,7 +23,7 @@ from lifelong.bench.stream import Stream
 from lifelong.bench.study import Method
 from lifelong.output import emit, stderr
 from lifelong.tables import percent
-from trainer.strategy import check_reads
+from trainer.strategy import check_strategies
 
 JOINT = "joint"
 REPLAY = {"kind": "replay", "capacity": 2000, "rows": 32, "selection": "reservoir"}
@@ -87,7 +87,7 @@ def choose(names: Sequence[str], strategies: Sequence[str]) -> list[Method]:
         raise InvalidConfiguration("unknown_method", f"{', '.join(sorted(unknown))}: expected some of {known}")
     others = [parse_method(text) for text in strategies]
     for method in others:
-        check_reads(method.strategies, is_tokens=True)
+        check_strategies(method.strategies, "class", RECIPES.one_by_one.protocol.network, is_tokens=True)
     return [METHODS[name] for name in names or ([] if others else METHODS)] + others
 
 

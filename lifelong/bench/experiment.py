@@ -20,7 +20,7 @@ from lifelong.bench.results import Found, Run, found, run_of
 from lifelong.bench.sources import Source
 from lifelong.bench.study import Method, Protocol, Study
 from lifelong.output import stderr
-from trainer.strategy import architecture, check_reads, load
+from trainer.strategy import check_strategies
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,8 @@ class Experiment:
         Raises:
             InvalidConfiguration: its strategies need another scenario, another network, or instances that are numbers.
         """
-        load(method.strategies, scenario=self.plan.scenario)
-        architecture(method.strategies, self.protocol.network)
-        check_reads(method.strategies, is_tokens=isinstance(self.source.arrays.spec, TextInput))
+        is_tokens = isinstance(self.source.arrays.spec, TextInput)
+        check_strategies(method.strategies, self.plan.scenario, self.protocol.network, is_tokens)
 
     def run_one(
         self, method: Method, seed: int, joint: Sequence[float | None] = (), order: Sequence[int] | None = None
