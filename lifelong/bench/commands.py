@@ -16,7 +16,7 @@ Scenario = Annotated[
 Kind = Annotated[
     Literal["split", "permuted", "rotated"], typer.Option(help="Tasks of own classes, of permuted or turned inputs.")
 ]
-Tasks = Annotated[int | None, typer.Option(help="How many tasks; else as the data has them.", min=1, max=100)]
+Tasks = Annotated[int | None, typer.Option(help="How many tasks share all classes; else as the data has them.", min=1, max=100)]
 ClassesPerTask = Annotated[int | None, typer.Option(help="Classes of each task of a split; else 2.", min=1)]
 Strategies = Annotated[
     list[str] | None,

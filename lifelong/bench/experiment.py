@@ -75,10 +75,14 @@ class Experiment:
         check_strategies(method.strategies, self.plan.scenario, self.protocol.network, is_tokens)
 
     def run_one(
-        self, method: Method, seed: int, joint: Sequence[float | None] = (), order: Sequence[int] | None = None
+        self,
+        method: Method,
+        seed: int,
+        joint: Sequence[float | None] = (),
+        parts: Sequence[Sequence[int]] | None = None,
     ) -> Run:
-        """One run; `joint` is the last row of the joint bound, if there is one."""
-        stream = self.plan.stream(self.source, self._shuffled(seed) if order is None else order)
+        """One run; `joint` is the last row of the joint bound, if there is one, `parts` the classes of each task."""
+        stream = self.plan.stream(self.source, parts or self.plan.parts(self.source, self._shuffled(seed)))
         interval = measuring_interval(self.measure_every, stream, self.protocol)
         outcome = Study(stream, self.protocol, method, seed).run(interval)
         return run_of(outcome, seed, method.is_joint, joint)
@@ -99,7 +103,7 @@ class Experiment:
                 "scenario": self.plan.scenario,
                 "kind": self.plan.kind,
                 "tasks": len(self.titles),
-                "classes_per_task": self.plan.task_sizes(self.source)[1],
+                "classes_per_task": self.plan.task_sizes(self.source),
                 "shuffled": self.shuffles,
                 "network": protocol.network.model_dump(mode="json", by_alias=True),
                 "epochs": protocol.epochs,

@@ -46,12 +46,12 @@ def learn(experiment: Experiment, tasks: Tasks, orders: Sequence[Order], method:
     learned = []
     with progressing("learning", len(orders) * experiment.seeds) as advance:
         for order in orders:
-            classes, runs = tasks.class_order(order), []
+            parts, runs = tasks.parts(order), []
             for seed in range(experiment.seeds):
-                runs.append(experiment.run_one(method, seed, order=classes))
+                runs.append(experiment.run_one(method, seed, parts=parts))
                 advance(f"{order.name}, seed {seed}")
             named = Method(order.name, method.strategies)
-            learned.append(Ordered(order, experiment.plan.titles(experiment.source, classes), found(named, runs)))
+            learned.append(Ordered(order, experiment.plan.titles(experiment.source, parts), found(named, runs)))
     return learned
 
 

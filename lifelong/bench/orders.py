@@ -8,7 +8,7 @@ import torch
 
 from contracts.errors import InvalidConfiguration
 from lifelong.bench.experiment import Experiment
-from lifelong.bench.stream import Stream, split
+from lifelong.bench.stream import Stream, divided
 from lifelong.bench.study import Method, learner_settings
 from networks.build import build
 from networks.flat import Network
@@ -58,9 +58,9 @@ class Tasks:
             names.setdefault(tuple(tasks), []).append(name)
         return [Order(" = ".join(own), list(tasks)) for tasks, own in names.items()]
 
-    def class_order(self, order: Order) -> list[int]:
-        """The classes, task after task."""
-        return [label for task in order.tasks for label in self.classes[task]]
+    def parts(self, order: Order) -> list[list[int]]:
+        """The classes of each task, in this order."""
+        return [self.classes[task] for task in order.tasks]
 
 
 def examine(experiment: Experiment) -> Tasks:
@@ -69,11 +69,10 @@ def examine(experiment: Experiment) -> Tasks:
     Raises:
         InvalidConfiguration: the stream is no split, or has fewer than three tasks.
     """
-    n_tasks, each = experiment.plan.task_sizes(experiment.source)
-    if experiment.plan.kind != "split" or n_tasks < 3:
+    classes = experiment.plan.parts(experiment.source)
+    if experiment.plan.kind != "split" or len(classes) < 3:
         raise InvalidConfiguration("invalid_setting", "--tasks: an order needs at least three tasks")
-    classes = [list(range(first, first + each)) for first in range(0, n_tasks * each, each)]
-    streams = [split(experiment.source.arrays, each, experiment.plan.scenario, own) for own in classes]
+    streams = [divided(experiment.source.arrays, [own], experiment.plan.scenario) for own in classes]
     difficulty = [_difficulty(experiment, stream) for stream in streams]
     means = [mean_features(_untrained(experiment, each), each.experiences[0].train.inputs) for each in streams]
     return Tasks(classes, difficulty, cosines(means))

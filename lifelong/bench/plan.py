@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from pydantic import ValidationError
@@ -10,7 +11,7 @@ from contracts.errors import InvalidConfiguration
 from contracts.inputs import ImageInput, InputSpec, TextInput
 from contracts.labels import Scenario
 from lifelong.bench.sources import Source
-from lifelong.bench.stream import Stream, permuted, rotated, split
+from lifelong.bench.stream import Stream, divided, permuted, rotated
 from lifelong.bench.study import Protocol, plain_learner
 from lifelong.document import read_yaml
 from lifelong.explain import did_you_mean
@@ -29,7 +30,10 @@ POINTS_PER_TASK = 10
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """How tasks are made: their number, for a split also how many classes each has; None leaves it to the data."""
+    """How tasks are made: their number, for a split also how many classes each has; None leaves it to the data.
+
+    A split uses all classes, unless both numbers are given and ask for fewer.
+    """
 
     kind: Kind = "split"
     scenario: Scenario = "class"
@@ -37,36 +41,49 @@ class StreamPlan:
     classes_per_task: int | None = None
     seed: int = 0
 
-    def task_sizes(self, source: Source) -> tuple[int, int]:
-        """How many tasks there are, and how many classes each has.
+    def task_sizes(self, source: Source) -> list[int]:
+        """How many classes each task has: where only the number of tasks is said, the first may have one more.
 
         Raises:
-            InvalidConfiguration: the data set does not have so many classes, or they cannot be shared out equally.
+            InvalidConfiguration: the data set does not have so many classes, or they cannot be shared out as was said.
         """
         n_classes = len(source.arrays.names)
         if self.kind != "split":
             if self.classes_per_task is not None:
                 raise _refused(f"--classes-per-task: every task of a {self.kind} stream has all classes")
-            return self.tasks or DEFAULT_TASKS, n_classes
-        each = self.classes_per_task or _usual_size(source, self.tasks)
-        tasks = self.tasks or n_classes // each
-        if tasks * each > n_classes or (self.tasks is None and n_classes % each) or tasks < 1:
-            raise _refused(f"{n_classes} classes cannot be shared out as {tasks} tasks of {each}")
-        if each < 2 and self.scenario != "class":
+            return [n_classes] * (self.tasks or DEFAULT_TASKS)
+        each, least = self.classes_per_task, 1 if self.scenario == "class" else 2
+        if each is not None and each < least:
             raise _refused(f"--classes-per-task: in the {self.scenario} scenario a task needs at least two classes")
-        return tasks, each
+        if each is not None and self.tasks is None:
+            return [each] * _divided_by(n_classes, each)
+        tasks = self.tasks or len(source.groups) or max(1, (n_classes + 2 - least) // DEFAULT_CLASSES_PER_TASK)
+        if tasks * least > n_classes:
+            said = f"there are {n_classes} classes, and a task needs {least}"
+            raise _refused(f"{tasks} tasks: expected {n_classes // least} at most: {said}")
+        if each is not None and tasks * each > n_classes:
+            said = f"expected {n_classes // tasks} at most for {tasks} tasks of {n_classes} classes"
+            raise _refused(f"--classes-per-task {each}: {said}")
+        return [each or n_classes // tasks + (place < n_classes % tasks) for place in range(tasks)]
 
-    def stream(self, source: Source, order: Sequence[int] | None = None) -> Stream:
-        """The stream; `order` is that of the classes of a split, by default the labels'.
+    def parts(self, source: Source, order: Sequence[int] | None = None) -> list[list[int]]:
+        """The classes of each task of a split; `order` is that of all classes, by default the labels'.
+
+        Raises:
+            InvalidConfiguration: as `task_sizes` says.
+        """
+        classes = iter(range(len(source.arrays.names)) if order is None else order)
+        return [list(islice(classes, size)) for size in self.task_sizes(source)]
+
+    def stream(self, source: Source, parts: Sequence[Sequence[int]] | None = None) -> Stream:
+        """The stream; `parts` are the classes of each task of a split, by default in the labels' order.
 
         Raises:
             InvalidConfiguration: the data set does not fit the plan.
         """
-        tasks, each = self.task_sizes(source)
-        spec = source.arrays.spec
+        tasks, spec = len(self.task_sizes(source)), source.arrays.spec
         if self.kind == "split":
-            classes = list(order) if order is not None else list(range(len(source.arrays.names)))
-            return split(source.arrays, each, self.scenario, classes[: tasks * each])
+            return divided(source.arrays, parts or self.parts(source), self.scenario)
         if self.kind == "permuted":
             if isinstance(spec, TextInput):
                 raise _refused("--kind permuted: the words of a text cannot be permuted; choose split")
@@ -75,17 +92,14 @@ class StreamPlan:
             raise _refused("--kind rotated: only images can be rotated")
         return rotated(source.arrays, [HALF_TURN * place / tasks for place in range(tasks)], self.scenario)
 
-    def titles(self, source: Source, order: Sequence[int] | None = None) -> list[str]:
-        """What each task is, in a few words."""
-        tasks, each = self.task_sizes(source)
+    def titles(self, source: Source, parts: Sequence[Sequence[int]] | None = None) -> list[str]:
+        """What each task is, in a few words; `parts` as for `stream`."""
+        tasks = len(self.task_sizes(source))
         if self.kind == "permuted":
             return ["as it is", *(f"order {place + 1}" for place in range(1, tasks))]
         if self.kind == "rotated":
             return [f"{HALF_TURN * place / tasks:.0f}°" for place in range(tasks)]
-        names = source.arrays.names
-        classes = list(order) if order is not None else list(range(len(names)))
-        parts = [classes[first : first + each] for first in range(0, tasks * each, each)]
-        return [_title(part, source) for part in parts]
+        return [_title(part, source) for part in parts or self.parts(source)]
 
 
 def _title(classes: Sequence[int], source: Source) -> str:
@@ -99,11 +113,17 @@ def _title(classes: Sequence[int], source: Source) -> str:
     return ", ".join(shown) if len(shown) <= SHOWN_LABELS else f"{shown[0]} … {shown[-1]}"
 
 
-def _usual_size(source: Source, tasks: int | None) -> int:
-    n_classes = len(source.arrays.names)
-    if tasks is not None:
-        return max(1, n_classes // tasks)
-    return n_classes // len(source.groups) if source.groups else DEFAULT_CLASSES_PER_TASK
+def _divided_by(n_classes: int, each: int) -> int:
+    """How many tasks of so many classes there are.
+
+    Raises:
+        InvalidConfiguration: some classes would be left over.
+    """
+    if n_classes % each:
+        possible = ", ".join(str(size) for size in range(1, n_classes + 1) if n_classes % size == 0)
+        said = f"{n_classes} classes can be shared out {possible} a task"
+        raise _refused(f"--classes-per-task {each}: {said}; --tasks shares them out unequally, too")
+    return n_classes // each
 
 
 def network_for(text: str | None, spec: InputSpec) -> NetworkSpec:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -89,11 +90,17 @@ def split(data: Arrays, classes_per_task: int, scenario: Scenario, order: Sequen
     if len(classes) % classes_per_task:
         raise ValueError(f"{len(classes)} classes cannot be shared out {classes_per_task} a task")
     parts = [classes[first : first + classes_per_task] for first in range(0, len(classes), classes_per_task)]
+    return divided(data, parts, scenario)
+
+
+def divided(data: Arrays, parts: Sequence[Sequence[int]], scenario: Scenario) -> Stream:
+    """Each task has the classes of its part, however many; columns are as `split` says."""
     experiences = []
-    for number, own in enumerate(parts):
-        first = 0 if scenario == "domain" else number * classes_per_task
+    firsts = accumulate((len(own) for own in parts), initial=0)
+    for number, (own, place) in enumerate(zip(parts, firsts, strict=False)):
+        first = 0 if scenario == "domain" else place
         column = np.full(len(data.names), -1, dtype=np.int64)
-        column[own] = np.arange(first, first + classes_per_task)
+        column[list(own)] = np.arange(first, first + len(own))
         train, test = np.isin(data.train_labels, own), np.isin(data.test_labels, own)
         experiences.append(
             Experience(
@@ -164,7 +171,7 @@ def _same_classes(
 
 def _split_columns(data: Arrays, parts: Sequence[Sequence[int]], scenario: Scenario) -> list[Column]:
     if scenario == "domain":
-        return [Column(str(place)) for place in range(len(parts[0]))]
+        return [Column(str(place)) for place in range(max(map(len, parts)))]
     return [
         Column(data.names[label], _task(number) if scenario == "task" else None)
         for number, own in enumerate(parts)

@@ -202,7 +202,7 @@ def test_the_picture_of_two_tasks_tells_the_story(tmp_path: Path) -> None:
     [
         (("stream", "--data", "nowhere.csv"), 69, "neither a file nor one of mnist, digits, clinc150"),
         (("stream", "--data", "digits", "--strategy", "ewk"), 78, "did you mean: ewc"),
-        (("stream", "--data", "digits", "--classes-per-task", "3"), 78, "cannot be shared out"),
+        (("stream", "--data", "digits", "--classes-per-task", "3"), 78, "can be shared out 1, 2, 5, 10 a task"),
         (("stream", "--data", "digits", "--network", "text"), 78, "network.kind text reads a string"),
         (("stream", "--data", "digits", "--out", "/proc/no/report.html"), 65, "--out"),
         (("stream", "--scenario", "instance"), 2, "scenario"),

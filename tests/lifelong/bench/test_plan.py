@@ -1,15 +1,18 @@
 """Named data sets, methods and plans: what they become, and what is refused before any work."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from contracts.errors import InvalidConfiguration
 from contracts.inputs import ImageInput, TensorInput, TextInput
 from lifelong.bench.experiment import Experiment
 from lifelong.bench.methods import methods, parse_method
+from lifelong.bench.orders import Order, Tasks
 from lifelong.bench.plan import StreamPlan, learner_for, network_for
 from lifelong.bench.sources import Source, open_source
 from lifelong.bench.study import Protocol, plain_learner
@@ -48,9 +51,10 @@ def test_digits_are_bytes_with_their_names(digits: Source) -> None:
 def test_intents_come_domain_by_domain(intents: Source) -> None:
     assert list(intents.arrays.names) == ["pay", "save", "fly", "drive"]
     assert intents.arrays.train_labels.tolist() == [0, 1, 2, 3] * 2
-    assert StreamPlan().task_sizes(intents) == (2, 2)
+    assert StreamPlan().task_sizes(intents) == [2, 2]
     assert StreamPlan().titles(intents) == ["bank account", "travel"]
-    assert StreamPlan(classes_per_task=2).titles(intents, [0, 2, 1, 3]) == ["pay, fly", "save, drive"]
+    plan = StreamPlan(classes_per_task=2)
+    assert plan.titles(intents, plan.parts(intents, [0, 2, 1, 3])) == ["pay, fly", "save, drive"]
 
 
 def test_intents_that_are_not_there_or_altered_are_named(tmp_path: Path) -> None:
@@ -111,25 +115,59 @@ def test_a_method_named_twice_is_refused() -> None:
 @pytest.mark.parametrize(
     ("plan", "sizes", "titles"),
     [
-        (StreamPlan(), (5, 2), ["0, 1", "2, 3", "4, 5", "6, 7", "8, 9"]),
-        (StreamPlan(tasks=2), (2, 5), ["0 … 4", "5 … 9"]),
-        (StreamPlan(tasks=3, classes_per_task=2), (3, 2), ["0, 1", "2, 3", "4, 5"]),
-        (StreamPlan("rotated", "domain", tasks=3), (3, 10), ["0°", "60°", "120°"]),
-        (StreamPlan("permuted", "domain", tasks=2), (2, 10), ["as it is", "order 2"]),
+        (StreamPlan(), [2] * 5, ["0, 1", "2, 3", "4, 5", "6, 7", "8, 9"]),
+        (StreamPlan(tasks=2), [5, 5], ["0 … 4", "5 … 9"]),
+        (StreamPlan(tasks=3), [4, 3, 3], ["0 … 3", "4, 5, 6", "7, 8, 9"]),
+        (StreamPlan(tasks=10), [1] * 10, [str(digit) for digit in range(10)]),
+        (StreamPlan(tasks=3, classes_per_task=2), [2] * 3, ["0, 1", "2, 3", "4, 5"]),
+        (StreamPlan("rotated", "domain", tasks=3), [10] * 3, ["0°", "60°", "120°"]),
+        (StreamPlan("permuted", "domain", tasks=2), [10] * 2, ["as it is", "order 2"]),
     ],
 )
-def test_a_plan_is_a_stream(digits: Source, plan: StreamPlan, sizes: tuple[int, int], titles: list[str]) -> None:
+def test_a_plan_is_a_stream(digits: Source, plan: StreamPlan, sizes: list[int], titles: list[str]) -> None:
     assert plan.task_sizes(digits) == sizes
     assert plan.titles(digits) == titles
-    assert len(plan.stream(digits).experiences) == sizes[0]
+    assert len(plan.stream(digits).experiences) == len(sizes)
+
+
+@pytest.mark.parametrize("scenario", ["class", "domain", "task"])
+def test_every_class_is_learned_where_tasks_have_unequally_many(digits: Source, scenario: Any) -> None:
+    plan = StreamPlan("split", scenario, tasks=3)
+    stream = plan.stream(digits, plan.parts(digits, range(9, -1, -1)))
+    assert sum(len(each.train.targets) for each in stream.experiences) == len(digits.arrays.train_labels)
+    places = [sorted(set(each.test.targets.tolist())) for each in stream.experiences]
+    if scenario == "domain":
+        assert places == [[0, 1, 2, 3], [0, 1, 2], [0, 1, 2]]
+        assert [column.label for column in stream.columns] == ["0", "1", "2", "3"]
+    else:
+        assert places == [[0, 1, 2, 3], [4, 5, 6], [7, 8, 9]]
+        assert [column.label for column in stream.columns] == [str(digit) for digit in range(9, -1, -1)]
+
+
+def test_two_classes_a_task_are_usual_and_an_odd_one_is_not_left_out(digits: Source) -> None:
+    three = replace(digits.arrays, names=["0", "1", "2"])
+    assert StreamPlan().task_sizes(Source(three)) == [2, 1]
+    assert StreamPlan(scenario="task").task_sizes(Source(three)) == [3]
+
+
+def test_tasks_of_unequally_many_classes_stay_themselves_in_another_order(digits: Source) -> None:
+    plan = StreamPlan(tasks=3)
+    tasks = Tasks(plan.parts(digits), [0.3, 0.2, 0.1], np.eye(3).tolist())
+    parts = tasks.parts(Order("reversed", [2, 1, 0]))
+    assert parts == [[7, 8, 9], [4, 5, 6], [0, 1, 2, 3]]
+    assert plan.titles(digits, parts) == ["7, 8, 9", "4, 5, 6", "0 … 3"]
+    assert plan.stream(digits, parts).columns_of(0) == 3
 
 
 @pytest.mark.parametrize(
     ("plan", "said"),
     [
-        (StreamPlan(classes_per_task=3), "10 classes cannot be shared out as 3 tasks of 3"),
-        (StreamPlan(tasks=6, classes_per_task=2), "as 6 tasks of 2"),
-        (StreamPlan(tasks=11), "as 11 tasks of 1"),
+        (StreamPlan(classes_per_task=3), "--classes-per-task 3: 10 classes can be shared out 1, 2, 5, 10 a task"),
+        (StreamPlan(classes_per_task=20), "--classes-per-task 20: 10 classes can be shared out 1, 2, 5, 10 a task"),
+        (StreamPlan(tasks=6, classes_per_task=2), "--classes-per-task 2: expected 1 at most for 6 tasks of 10 classes"),
+        (StreamPlan(tasks=11), "11 tasks: expected 10 at most: there are 10 classes, and a task needs 1"),
+        (StreamPlan(tasks=11, classes_per_task=1), "11 tasks: expected 10 at most"),
+        (StreamPlan(scenario="task", tasks=6), "6 tasks: expected 5 at most: there are 10 classes, and a task needs 2"),
         (StreamPlan(scenario="domain", classes_per_task=1), "at least two classes"),
         (StreamPlan("rotated", "domain", classes_per_task=2), "has all classes"),
     ],
