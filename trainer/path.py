@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from networks.flat import Network
+from trainer.quadratic import QuadraticPenalty
 from trainer.states import State
 from trainer.vectors import FollowingVectors
 
@@ -24,17 +25,22 @@ class Path:
         self._theta = self._gradient = torch.empty(0)
         self._square: Tensor | None = None
 
-    def depart(self, network: Network) -> Tensor:
-        """Notes where a step begins and the gradient (P,) there, before clipping.
+    def depart(self, network: Network, *penalties: tuple[QuadraticPenalty, float]) -> Tensor:
+        """Notes where a step begins and the gradient (P,) there, before clipping, less that of penalties by strength.
 
-        Returns the noted one, from which the caller takes what is not the loss's.
+        Returns the noted one; it is valid until the next call.
         """
         self._follow(network)
         if self._theta.shape != network.theta.shape or self._theta.device != network.theta.device:
             self._theta, self._gradient = torch.empty_like(network.theta), torch.empty_like(network.theta)
         self._square = torch.dot(network.gradient, network.gradient)
         self._theta.copy_(network.theta)
-        return self._gradient.copy_(network.gradient)
+        noted = network.gradient
+        for penalty, strength in penalties:
+            noted = penalty.take_off(noted, strength, out=self._gradient)
+        if noted is network.gradient:
+            self._gradient.copy_(noted)
+        return self._gradient
 
     def arrive(self, network: Network) -> None:
         """Adds the step from where `depart` was called last, given what the step left in `network.gradient`.

@@ -63,17 +63,14 @@ class QuadraticPenalty:
         self._vectors.follow(network)
         return self._vectors["root"].square()
 
-    def add_gradient(self, network: Network, strength: float, vector: Tensor) -> None:
-        """Adds the penalty's gradient λ (A θ − B) at the present parameters to a vector (P,).
+    def take_off(self, gradient: Tensor, strength: float, out: Tensor) -> Tensor:
+        """A gradient (P,) less that of this penalty, λ (A θ − B), at the parameters where the penalty was called last.
 
-        Not between a call of the penalty and its backward pass, which share what this overwrites.
+        It stands in `out`; before the first anchor it is the given one itself.
         """
         if self._largest == 0.0:
-            return
-        self._follow(network)
-        root = self._vectors["root"]
-        torch.addcmul(self._vectors["target"], root, network.theta, value=-1, out=self._scratch)
-        vector.addcmul_(root, self._scratch, value=-strength)
+            return gradient
+        return torch.addcmul(gradient, self._vectors["root"], self._scratch, value=strength, out=out)
 
     def __call__(self, network: Network, strength: float) -> Tensor:
         """The penalty for λ = `strength` as a scalar; its backward pass adds to `network.gradient`."""

@@ -52,7 +52,7 @@ class Strategy(Protocol):
         ...
 
     def project_gradients(self, network: "Network") -> None:
-        """Changes `network.gradient` in place, after the backward pass."""
+        """Changes `network.gradient` in place, after the backward pass of the step for which `penalty` was called."""
         ...
 
     def after_step(self, network: "Network", batch: "Batch", logits: "Tensor") -> None:

@@ -247,6 +247,7 @@ def test_no_strategy_moves_the_statistics_of_batch_normalisation(kind: str) -> N
     hooks: list[Callable[[], object]] = [
         lambda: strategy.before_task(net, 1),
         lambda: strategy.replay(net, ROWS),
+        lambda: strategy.penalty(net, ROWS, logits),
         lambda: strategy.project_gradients(net),
         lambda: strategy.after_step(net, ROWS, logits),
         lambda: strategy.after_task(net, ROWS),

@@ -78,18 +78,18 @@ def test_an_outer_factor_scales_the_gradient() -> None:
     assert torch.allclose(net.gradient, torch.full_like(net.theta, 6.0), rtol=1e-4)
 
 
-def test_gradient_and_importance_can_be_had_without_a_step() -> None:
+def test_a_gradient_can_be_had_without_the_penaltys_part_and_the_importance_without_a_step() -> None:
     net, penalty, random = network(tasks=1), QuadraticPenalty(), torch.Generator().manual_seed(0)
-    nothing = torch.ones_like(net.theta)
-    penalty.add_gradient(net, 7.0, nothing)
-    assert torch.equal(nothing, torch.ones_like(net.theta))
+    whole = torch.ones_like(net.theta)
+    assert penalty.take_off(whole, 7.0, out=torch.empty_like(whole)) is whole
     importance = torch.rand(len(net.theta), generator=random)
     penalty.add(net, importance)
     net.grow([Column("new")])
     net.theta.add_(torch.randn(len(net.theta), generator=random))
-    vector = torch.ones_like(net.theta)
-    penalty.add_gradient(net, 7.0, vector)
-    assert torch.allclose(vector - 1, evaluate(penalty, net, 7.0)[1], rtol=1e-4, atol=1e-5)
+    own = evaluate(penalty, net, 7.0)[1]
+    whole = torch.ones_like(net.theta)
+    rest = penalty.take_off(whole, 7.0, out=torch.empty_like(whole))
+    assert torch.allclose(rest, whole - own, rtol=1e-4, atol=1e-5)
     found = penalty.importance(net)
     assert float(found.sum()) == pytest.approx(float(importance.sum()), rel=1e-5)
     assert int((found == 0).sum()) == len(found) - len(importance)

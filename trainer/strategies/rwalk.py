@@ -56,8 +56,7 @@ class RWalk(Naive):
 
     def project_gradients(self, network: Network) -> None:
         """Notes where the step begins and the gradient there, which it leaves as it is."""
-        gradient = self._path.depart(network)
-        self._quadratic.add_gradient(network, -self.strength, gradient)
+        gradient = self._path.depart(network, (self._quadratic, self.strength))
         if self.fisher == "batch":
             self._follow_fisher(network, gradient.square())
 

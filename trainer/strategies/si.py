@@ -49,10 +49,8 @@ class SI(Naive):
 
     def project_gradients(self, network: Network) -> None:
         """Notes where the step begins and the gradient there, which it leaves as it is."""
-        gradient = self._path.depart(network)
-        if self.gradient == "loss":
-            self._attraction.add_gradient(network, -self.strength, gradient)
-            self._repulsion.add_gradient(network, self.strength, gradient)
+        own = ((self._attraction, self.strength), (self._repulsion, -self.strength))
+        self._path.depart(network, *(own if self.gradient == "loss" else ()))
 
     def after_step(self, network: Network, batch: Batch, logits: Tensor) -> None:  # noqa: ARG002
         """Follows the step."""
