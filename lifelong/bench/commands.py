@@ -16,7 +16,9 @@ Scenario = Annotated[
 Kind = Annotated[
     Literal["split", "permuted", "rotated"], typer.Option(help="Tasks of own classes, of permuted or turned inputs.")
 ]
-Tasks = Annotated[int | None, typer.Option(help="How many tasks share all classes; else as the data has them.", min=1, max=100)]
+Tasks = Annotated[
+    int | None, typer.Option(help="How many tasks share all classes; else as the data has them.", min=1, max=100)
+]
 ClassesPerTask = Annotated[int | None, typer.Option(help="Classes of each task of a split; else 2.", min=1)]
 Strategies = Annotated[
     list[str] | None,
@@ -61,8 +63,17 @@ def stream(  # noqa: PLR0913, PLR0917  a command's options are its arguments
     from lifelong.bench.comparison import Options, compare
     from lifelong.bench.plan import StreamPlan
 
-    plan = StreamPlan(kind, scenario, tasks, classes_per_task)
-    options = Options(data, plan, network, epochs, learner, seeds, measure_every, threads)
+    plan = StreamPlan(kind=kind, scenario=scenario, tasks=tasks, classes_per_task=classes_per_task)
+    options = Options(
+        data=data,
+        plan=plan,
+        network=network,
+        epochs=epochs,
+        learner=learner,
+        seeds=seeds,
+        measure_every=measure_every,
+        threads=threads,
+    )
     compare(options, strategy or [], bounds, shuffle, out, as_json)
 
 
@@ -87,8 +98,17 @@ def order(  # noqa: PLR0913, PLR0917  a command's options are its arguments
     from lifelong.bench.ordering import compare_orders
     from lifelong.bench.plan import StreamPlan
 
-    plan = StreamPlan("split", scenario, tasks, classes_per_task)
-    options = Options(data, plan, network, epochs, learner, seeds, 0, threads)
+    plan = StreamPlan(scenario=scenario, tasks=tasks, classes_per_task=classes_per_task)
+    options = Options(
+        data=data,
+        plan=plan,
+        network=network,
+        epochs=epochs,
+        learner=learner,
+        seeds=seeds,
+        measure_every=0,
+        threads=threads,
+    )
     compare_orders(options, strategy, random, out, as_json)
 
 
@@ -112,8 +132,17 @@ def two_tasks(  # noqa: PLR0913, PLR0917  a command's options are its arguments
     from lifelong.bench.plan import StreamPlan
     from lifelong.bench.two_tasks import picture
 
-    plan = StreamPlan(kind, scenario, 2, classes_per_task)
-    options = Options(data, plan, network, epochs, learner, 1, measure_every, threads)
+    plan = StreamPlan(kind=kind, scenario=scenario, tasks=2, classes_per_task=classes_per_task)
+    options = Options(
+        data=data,
+        plan=plan,
+        network=network,
+        epochs=epochs,
+        learner=learner,
+        seeds=1,
+        measure_every=measure_every,
+        threads=threads,
+    )
     picture(options, strategy, out, as_json)
 
 

@@ -20,7 +20,7 @@ from lifelong.output import emit
 from lifelong.tables import matrix_table, percent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """What all commands that learn a stream can be told."""
 
