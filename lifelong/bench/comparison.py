@@ -54,6 +54,7 @@ def compare(
     chosen = methods(strategies, with_bounds)
     experiment = options.experiment(shuffles)
     check_writable(out)
+    experiment.say_notes()
     learned = experiment.run(chosen)
     document = {**experiment.document(), "methods": learned}
     if out is not None:

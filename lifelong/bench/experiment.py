@@ -22,6 +22,9 @@ from lifelong.bench.study import Method, Protocol, Study
 from lifelong.output import stderr
 from trainer.strategy import check_strategies
 
+FEW_STEPS = 50
+"""Steps below which a task is said to be short: a network from scratch is then far from what it could learn."""
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -43,6 +46,26 @@ class Experiment:
         """What each task is; where its classes change with the seed, only its number."""
         titles = self.plan.titles(self.source)
         return [f"task {place + 1}" for place in range(len(titles))] if self.shuffles else titles
+
+    @property
+    def notes(self) -> list[str]:
+        """What one should know before its numbers are believed, one line each."""
+        return [*self.plan.notes(self.source), *self._short_tasks()]
+
+    def say_notes(self) -> None:
+        """Prints them on stderr."""
+        for note in self.notes:
+            stderr().print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+
+    def _short_tasks(self) -> list[str]:
+        batch_size, epochs = self.protocol.learner.batch_size, self.protocol.epochs
+        steps = [max(1, -(-rows // batch_size)) for rows in self.plan.training_rows(self.source)]
+        short = [each * epochs for each in steps if each * epochs < FEW_STEPS]
+        if not short:
+            return []
+        which = f"{len(short)} of {len(steps)} tasks take fewer than {FEW_STEPS} steps, the shortest {min(short)}"
+        epochs = -(-FEW_STEPS // min(steps))
+        return [f"{which}: too few to learn much; try --epochs {epochs}, or a smaller batch_size in --learner"]
 
     def run(self, methods: Sequence[Method]) -> list[Found]:
         """Learns the stream with every method and seed, joint training first, since others are measured against it.
@@ -112,6 +135,7 @@ class Experiment:
             },
             "machine": machine(),
             "tasks": self.titles,
+            "notes": self.notes,
         }
 
 

@@ -33,6 +33,7 @@ def compare_orders(options: Options, strategy: str, n_random: int, out: Path | N
     experiment = options.experiment()
     experiment.check(method)
     check_writable(out)
+    experiment.say_notes()
     tasks = examine(experiment)
     learned = learn(experiment, tasks, tasks.orders(n_random), method)
     document = _document(experiment, tasks, learned, method)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
+import numpy as np
 from pydantic import ValidationError
 
 from contracts.errors import InvalidConfiguration
@@ -74,6 +75,22 @@ class StreamPlan:
         """
         classes = iter(range(len(source.arrays.names)) if order is None else order)
         return [list(islice(classes, size)) for size in self.task_sizes(source)]
+
+    def notes(self, source: Source) -> list[str]:
+        """What may surprise in how the classes are shared out, one line each."""
+        sizes, n_classes = self.task_sizes(source), len(source.arrays.names)
+        if self.kind != "split":
+            return []
+        uneven = f"{n_classes} classes in {len(sizes)} tasks: they have {', '.join(map(str, sizes))}"
+        left = f"{len(sizes)} tasks of {sizes[0]} classes: {n_classes - sum(sizes)} of {n_classes} are not learned"
+        return [uneven] * (len(set(sizes)) > 1) + [left] * (sum(sizes) < n_classes)
+
+    def training_rows(self, source: Source) -> list[int]:
+        """How many training rows each task has, classes in the labels' order."""
+        labels = source.arrays.train_labels
+        if self.kind != "split":
+            return [len(labels)] * len(self.task_sizes(source))
+        return [int(np.isin(labels, own).sum()) for own in self.parts(source)]
 
     def stream(self, source: Source, parts: Sequence[Sequence[int]] | None = None) -> Stream:
         """The stream; `parts` are the classes of each task of a split, by default in the labels' order.

@@ -39,9 +39,9 @@ def page(title: str, lead: str, sections: Sequence[tuple[str, Markup]], document
         element("title", title),
         element("style", Markup(style("charts.css", "report.css"))),
     )
-    body = joined(
-        element("h1", title), element("p", lead), *parts, element("h2", "How to repeat it"), _settings(document)
-    )
+    notes = (element("p", f"Note: {note}.") for note in document["notes"])
+    end = (element("h2", "How to repeat it"), _settings(document))
+    body = joined(element("h1", title), element("p", lead), *notes, *parts, *end)
     data = msgspec.json.encode(document).decode().replace("<", "\\u003c")
     script = element("script", Markup(data), type="application/json", id="document")
     return f"<!doctype html>\n{element('html', element('head', head), element('body', body, script), lang='en')}\n"

@@ -27,6 +27,7 @@ def picture(options: Options, strategy: str, out: Path, as_json: bool) -> None:
     if len(experiment.titles) != 2:
         raise InvalidConfiguration("invalid_setting", "--classes-per-task: the picture is of two tasks")
     check_writable(out)
+    experiment.say_notes()
     # All outputs are there from the start, so that the line of the second task starts with the first.
     experiment = replace(experiment, protocol=replace(experiment.protocol, all_columns=True))
     learned = experiment.run(chosen)

@@ -47,6 +47,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pa
     )
     done = bench("stream", *QUICK, *strategies, "--seeds", "2", "--out", path, "--json")
     assert done.returncode == 0, done.stderr
+    assert "note: 5 of 5 tasks take fewer than 50 steps, the shortest 27: " in done.stderr
     return json.loads(done.stdout), path
 
 
@@ -113,6 +114,7 @@ def test_the_page_shows_the_document_and_asks_nobody(report: tuple[dict[str, Any
         page.goto(path.as_uri())
         tables = page.locator("table.heat").evaluate_all(READ_TABLES)
         embedded = json.loads(page.locator("#document").inner_text())
+        said = page.locator("body").inner_text()
         charts = page.get_by_role("img").count()
         box = page.locator("svg.chart").first.bounding_box()
         overflow = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
@@ -120,6 +122,7 @@ def test_the_page_shows_the_document_and_asks_nobody(report: tuple[dict[str, Any
     assert complaints == []
     assert {url for url in asked if not url.startswith(("file:", "data:"))} == set()
     assert embedded == document
+    assert f"Note: {document['notes'][0]}." in said
     own = [each for each in document["methods"] if not each["is_joint"]]
     assert tables == [[["–" if v is None else f"{100 * v:.1f}" for v in row] for row in each["R"]] for each in own]
     assert charts == 3 + len(document["methods"])

@@ -107,7 +107,7 @@ def test_a_bar_is_as_long_as_its_value() -> None:
 
 def test_a_page_shows_hostile_names_as_text() -> None:
     hostile = "</script><script>alert(1)</script>"
-    document = {"command": hostile, "data": {"name": hostile}, "settings": {}, "machine": {}}
+    document = {"command": hostile, "data": {"name": hostile}, "settings": {}, "machine": {}, "notes": [hostile]}
     text = page(hostile, hostile, [("matrix", heat_map(learned(hostile), [hostile, "b"]))], document)
     assert text.count("<script") == 1
     assert "<script>alert" not in text
