@@ -1,23 +1,20 @@
 """Data sets by name, or a user's own file, as labelled arrays."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
-from contracts.inputs import ImageInput, TextInput
+from contracts.inputs import ImageInput
 from lifelong.bench.files import read_file
+from lifelong.bench.intents import read_intents
 from lifelong.bench.stream import Arrays
 from lifelong.data import DATA_DIR_VARIABLE, DataSet, mnist, small_digits
-from lifelong.errors import BadFile, MissingDataSet
+from lifelong.errors import MissingDataSet
 
 NAMES = ("mnist", "digits", "clinc150")
-TEXT_BUCKETS = 8192
-"""Numbers that words are hashed to: enough for some ten thousand short texts, and small enough to learn quickly."""
 
 
 class Source(NamedTuple):
@@ -52,25 +49,9 @@ def clinc150(environment: Mapping[str, str] = os.environ) -> Source:
 
     Raises:
         MissingDataSet: `missing_data_set`, if its two files are not there.
-        BadFile: `bad_data_set`, if they are not the published ones.
+        BadFile: `bad_data_set`, naming the file and the entry that is damaged.
     """
-    directory = Path(environment.get(DATA_DIR_VARIABLE, "").strip()) / "clinc150"
-    try:
-        queries = json.loads((directory / "data_full.json").read_bytes())
-        domains = json.loads((directory / "domains.json").read_bytes())
-        names = [intent for intents in domains.values() for intent in intents]
-        place = {intent: number for number, intent in enumerate(names)}
-        parts = {part: list(zip(*queries[part], strict=True)) for part in ("train", "test")}
-        labels = {part: np.array([place[intent] for intent in intents]) for part, (_, intents) in parts.items()}
-    except OSError:
-        fault = f"CLINC150: put data_full.json and domains.json of clinc/oos-eval in ${DATA_DIR_VARIABLE}/clinc150"
-        raise MissingDataSet("missing_data_set", fault) from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise BadFile("bad_data_set", f"CLINC150: the files in {directory} are not the published ones") from None
-    spec = TextInput(buckets=TEXT_BUCKETS)
-    train, test = (torch.from_numpy(spec.encode(parts[part][0])) for part in ("train", "test"))
-    arrays = Arrays("CLINC150", spec, names, train, labels["train"], test, labels["test"])
-    return Source(arrays, tuple(domains))
+    return Source(*read_intents(Path(environment.get(DATA_DIR_VARIABLE, "").strip()) / "clinc150"))
 
 
 def images(data: DataSet) -> Arrays:
