@@ -82,6 +82,38 @@ def test_gem_solves_its_program(margin: float) -> None:
         assert min(float(each @ subject.gradient.double()) for each in past) > -0.01
 
 
+@pytest.mark.parametrize("huge", [1e25, 3e38])
+def test_a_memory_without_a_finite_gradient_binds_nothing_and_the_others_still_do(huge: float) -> None:
+    strategy, subject, stream = GEM(capacity=40), network(TASKS), Stream()
+    for task in range(TASKS):
+        rows = stream.task(task)
+        if task == 1:
+            rows.inputs.fill_(huge)
+        strategy.after_task(subject, rows)
+    memories = remembered(strategy, stream)
+    past = [gradient(subject, memory) for task, memory in enumerate(memories) if task != 1]
+    turned = 0
+    for seed in range(10):
+        g = random_gradient(subject, seed)
+        subject.gradient.copy_(g)
+        strategy.project_gradients(subject)
+        expected = projected(g, past, 0.5) if min(float(each @ g.double()) for each in past) < 0 else g.double()
+        torch.testing.assert_close(subject.gradient.double(), expected, rtol=1e-4, atol=1e-5)
+        turned += not torch.equal(subject.gradient, g)
+    assert turned > 0
+
+
+def test_where_no_memory_has_a_finite_gradient_the_step_is_left_as_it_is() -> None:
+    strategy, subject = GEM(capacity=40), network(TASKS)
+    rows = Stream().task(0)
+    rows.inputs.fill_(3e38)
+    strategy.after_task(subject, rows)
+    g = random_gradient(subject, 0)
+    subject.gradient.copy_(g)
+    strategy.project_gradients(subject)
+    assert torch.equal(subject.gradient, g)
+
+
 def test_gem_leaves_a_gradient_that_harms_no_task() -> None:
     strategy, subject = GEM(capacity=40), network(TASKS)
     memories = remembered(strategy, remembering(strategy, subject))

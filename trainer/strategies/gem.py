@@ -36,12 +36,18 @@ class GEM(Episodic):
         self._gradients = GroupGradients()
 
     def project_gradients(self, network: Network) -> None:
-        """Turns the gradient so that it opposes no past task's, as little as that takes; not where one is infinite."""
+        """Turns the gradient so that it opposes no past task's, as little as that takes.
+
+        A task whose own gradient is not of finite length, because of a row that overflows, is left out of a step.
+        """
         if len(self._buffer) == 0:
             return
         past = self._gradients(network, *self._buffer.groups())
         gram, against = _exact(past @ past.T), _exact(past @ network.gradient)
-        if (against < 0).any() and np.isfinite(gram).all() and np.isfinite(against).all():
+        finite = np.isfinite(gram.diagonal()) & np.isfinite(against)
+        if not finite.all():
+            past, gram, against = past[finite.nonzero()[0]], gram[np.ix_(finite, finite)], against[finite]
+        if (against < 0).any() and np.isfinite(gram).all():
             network.gradient.addmv_(past.T, torch.from_numpy(_dual(gram, against, self.margin)).to(past))
 
 
