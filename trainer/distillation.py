@@ -64,10 +64,11 @@ class Teacher:
             self._buffers = {name: buffer.clone() for name, buffer in part_of(state, "buffers").items()}
 
     def _rebuilt(self, network: Network, layout: Layout) -> nn.Module:
-        """A module of the network's kind, on its device, that holds what was captured."""
+        """A module of the network's kind, on its device, that holds what was captured and shares what is frozen."""
         self._theta = self._theta.to(network.theta.device)
         self._buffers = {name: buffer.to(self._theta.device) for name, buffer in self._buffers.items()}
-        module = copy.deepcopy(network.module).eval()
+        frozen = {id(each): each for each in network.module.parameters() if not each.requires_grad}
+        module = copy.deepcopy(network.module, frozen).eval()
         parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
         for name, values in layout.views(self._theta).items():
             parameters[name].data = values

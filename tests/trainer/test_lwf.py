@@ -150,6 +150,23 @@ def test_a_teacher_keeps_what_batch_normalisation_had_counted() -> None:
     assert all(torch.equal(buffer, counted[name]) for name, buffer in net.module.named_buffers())
 
 
+def test_a_teacher_shares_what_is_frozen_and_keeps_a_copy_of_what_is_not() -> None:
+    module = nn.Sequential(nn.Linear(WIDTH, 6).requires_grad_(False), nn.ReLU(), nn.Linear(6, 4), nn.Linear(4, 2))
+    seen: dict[int, list[int]] = {0: [], 2: []}
+    for place, pointers in seen.items():
+        module[place].register_forward_hook(lambda layer, *_, into=pointers: into.append(layer.weight.data_ptr()))
+    net, inputs, teacher = Network(module, [Column("0"), Column("1")], 0, "cpu"), Stream().task(0).inputs, Teacher()
+    teacher.capture(net)
+    then = net(inputs).detach()
+    net.theta.mul_(2)
+    net.grow([Column("2")])
+    assert torch.equal(teacher(net, inputs), then)
+    frozen, trained = seen.values()
+    assert frozen[0] == frozen[-1]
+    assert trained[0] != trained[-1]
+    assert not any(parameter.requires_grad for parameter in module[0].parameters())
+
+
 def test_without_a_capture_there_is_nobody_to_ask() -> None:
     with pytest.raises(LookupError, match="captured"):
         Teacher()(network(None), torch.zeros(1, WIDTH))
