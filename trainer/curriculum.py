@@ -14,7 +14,7 @@ from trainer.decoding import decoded
 from trainer.examples import StoredExample
 from trainer.policies import CurriculumKind
 from trainer.settings import LearnerSettings
-from trainer.task_orders import chain, cosines, easy_first, learned_accuracy, mean_features
+from trainer.task_orders import chain, cosines, easy_first, learned_accuracy, mean_features, measured
 
 LOG = logging.getLogger(__name__)
 MOST_TASKS = 100
@@ -90,7 +90,7 @@ class Curriculum:
 
     def _similarity(self, tasks: Sequence[Sequence[StoredExample]]) -> list[list[float]]:
         network = self._copy()
-        return cosines([mean_features(network, decoded(rows, self._spec)) for rows in tasks])
+        return cosines([mean_features(network, decoded(measured(task), self._spec)) for task in tasks])
 
 
 def _numbered(parts: Sequence[Sequence[StoredExample]], first: int) -> list[list[StoredExample]]:

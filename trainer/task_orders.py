@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from trainer.loss import competing, masked
 from trainer.settings import LearnerSettings
 from trainer.strategy import Naive
 
+Row = TypeVar("Row")
 PROBE_STEPS = 20
 """Steps of the short run that says how difficult a task is: few enough that tasks still differ."""
 MEASURED_ROWS = 1000
@@ -28,10 +30,10 @@ def learned_accuracy(network: Network, rows: Batch, settings: LearnerSettings) -
     rows = rows.to(network.theta.device)
     with torch.random.fork_rng(devices=[]):
         Learner(network, Naive(), settings).train(rows.select(slice(0, 0)), rows, PROBE_STEPS, number=0)
-    measured = rows.select(_spread(len(rows)))
+    some = rows.select(_spread(len(rows)))
     with evaluating(network.module), torch.inference_mode():
-        answers = masked(network(measured.inputs), competing(network, measured)).argmax(dim=1)
-    return float((answers == measured.targets).float().mean())
+        answers = masked(network(some.inputs), competing(network, some)).argmax(dim=1)
+    return float((answers == some.targets).float().mean())
 
 
 @torch.inference_mode()
@@ -72,6 +74,11 @@ def chain(similarity: Sequence[Sequence[float]], sign: int) -> list[int]:
         order.append(max(left, key=lambda task: sign * here[task]))
         left.remove(order[-1])
     return order
+
+
+def measured(rows: Sequence[Row]) -> Sequence[Row]:
+    """Those of a task's rows that it is measured on; of these, `mean_features` takes all."""
+    return rows[_spread(len(rows))]
 
 
 def _spread(n_rows: int) -> slice:

@@ -19,6 +19,7 @@ from trainer.learner import Learner
 from trainer.policies import CurriculumKind
 from trainer.settings import LearnerSettings
 from trainer.strategy import Naive
+from trainer.task_orders import MEASURED_ROWS, mean_features, measured
 
 pytestmark = pytest.mark.unit
 torch.set_num_threads(1)
@@ -72,6 +73,20 @@ BACKLOG = log_of(cloud("hard", 0.1), cloud("easy", 4.0), cloud("fair", 1.0))
 def test_tasks_come_by_what_a_short_run_learns_of_them() -> None:
     assert order(arranged(curriculum("easy_first"), BACKLOG)) == ["easy", "fair", "hard"]
     assert order(arranged(curriculum("hard_first"), BACKLOG)) == ["hard", "fair", "easy"]
+
+
+def test_of_a_long_task_only_the_rows_are_decoded_that_say_where_it_lies() -> None:
+    long = cloud("long", 1.0, rows=8 * MEASURED_ROWS)
+    training = [number for number, row in enumerate(long) if row.split == "train"]
+    for number in set(training).difference(training[::7]):
+        long[number] = long[number]._replace(instance=b"no numbers")
+    assert order(arranged(curriculum("similar_next"), log_of(cloud("short", 4.0), long))) == ["short", "long"]
+
+
+def test_a_long_task_lies_where_all_rows_that_are_measured_lie() -> None:
+    rows, network = [row for row in cloud("long", 1.0, rows=3001) if row.split == "train"], untrained()
+    whole = mean_features(network, decoded(rows, SPEC))
+    assert mean_features(network, decoded(measured(rows), SPEC)).equal(whole)
 
 
 def test_tasks_come_by_where_they_lie() -> None:
