@@ -147,11 +147,26 @@ def load_all(paths: list[Path]) -> list[Settings]:
 
 
 def effective(settings: Settings, path: Path) -> list[Setting]:
-    """Every effective setting with its origin: `default`, the file's name or the variable's."""
+    """Every effective setting with its origin: `default`, the file's name or the variable's.
+
+    What an entry of the strategies leaves out has its default, a seed the learner's: its origin is `learner.seed`.
+    """
+    from lifelong.strategies import completed  # looks into strategies, which import torch
+
     given = {key for key, _ in _leaves(read_document(path))}
     variables = {_dotted(name): name for name in os.environ if name.upper().startswith(VARIABLE_PREFIX)}
-    values = _leaves(settings.model_dump(mode="json", by_alias=True))
-    return [Setting(key, _masked(key, value), _origin(key, variables, given, path)) for key, value in values]
+    entries = settings.strategies
+    whole = [completed(entry, settings.learner.seed) for entry in entries]
+    values = _leaves({**settings.model_dump(mode="json", by_alias=True), "strategies": whole})
+    filled = {
+        f"strategies.{place}.{name}": "learner.seed" if name == "seed" else "default"
+        for place, (entry, every) in enumerate(zip(entries, whole, strict=True))
+        for name in every.keys() - entry.keys()
+    }
+    return [
+        Setting(key, _masked(key, value), filled.get(key) or _origin(key, variables, given, path))
+        for key, value in values
+    ]
 
 
 def _origin(key: str, variables: Mapping[str, str], given: set[str], path: Path) -> str:
@@ -169,6 +184,9 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict) and value:
         for name, inner in value.items():
             yield from _leaves(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list) and value and all(isinstance(inner, dict) for inner in value):
+        for place, inner in enumerate(value):
+            yield from _leaves(inner, f"{key}.{place}")
     else:
         yield key, value
 

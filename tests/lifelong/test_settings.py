@@ -128,6 +128,50 @@ def test_every_setting_says_where_it_came_from(tmp_path: Path, monkeypatch: pyte
     assert shown["learner.threads"].origin == "default"
 
 
+def test_what_an_entry_of_the_strategies_leaves_out_is_shown(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, f"{MINIMAL}learner: {{seed: 5}}\nstrategies: [{{kind: replay, capacity: 50}}, {{kind: si}}]"
+    )
+    shown = [setting for setting in effective(load_settings(path), path) if setting.key.startswith("strategies")]
+    assert shown == [
+        Setting("strategies.0.kind", "replay", "config.yaml"),
+        Setting("strategies.0.capacity", 50, "config.yaml"),
+        Setting("strategies.0.rows", 128, "default"),
+        Setting("strategies.0.selection", "class_balanced", "default"),
+        Setting("strategies.0.weighting", "rows", "default"),
+        Setting("strategies.0.scope", "all", "default"),
+        Setting("strategies.0.seed", 5, "learner.seed"),
+        Setting("strategies.1.kind", "si", "config.yaml"),
+        Setting("strategies.1.strength", 100.0, "default"),
+        Setting("strategies.1.damping", 0.1, "default"),
+        Setting("strategies.1.gradient", "loss", "default"),
+        Setting("strategies.1.importance", "clamped", "default"),
+    ]
+
+
+def test_strategies_of_the_environment_are_told_from_their_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, f"{MINIMAL}strategies: [{{kind: replay}}]")
+    monkeypatch.setenv("LIFELONG__STRATEGIES", '[{"kind": "l2", "strength": 2}]')
+    shown = [setting for setting in effective(load_settings(path), path) if setting.key.startswith("strategies")]
+    assert shown == [
+        Setting("strategies.0.kind", "l2", "LIFELONG__STRATEGIES"),
+        Setting("strategies.0.strength", 2, "LIFELONG__STRATEGIES"),
+        Setting("strategies.0.anchors", "all", "default"),
+    ]
+
+
+@pytest.mark.parametrize(("addition", "kinds"), [("", ["replay", "ewc"]), ("strategies: []", [])])
+def test_strategies_that_are_not_named_are_the_default_and_none_are_none(
+    tmp_path: Path, addition: str, kinds: list[str]
+) -> None:
+    path = written(tmp_path, MINIMAL + addition)
+    shown = [setting for setting in effective(load_settings(path), path) if setting.key.startswith("strategies")]
+    assert [setting.value for setting in shown if setting.key.endswith(".kind")] == kinds
+    assert {setting.origin for setting in shown} <= {"default", "learner.seed"} or shown[0].value == []
+
+
 def test_secrets_are_masked(tmp_path: Path) -> None:
     kafka = "{kind: kafka, bootstrap_servers: 'a:1', security_protocol: SASL_SSL, sasl_mechanism: PLAIN, "
     addition = f"feedback: {kafka}username: me, password: hunter2}}\nregistry: {{uri: 'https://me:hunter2@host/x'}}"
