@@ -9,6 +9,7 @@ PROGRAMS = (
     "curriculum",
     "penalty",
     "fisher",
+    "graphs",
     "replay_buffer",
     "gate",
     "kafka_decode",

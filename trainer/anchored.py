@@ -46,6 +46,10 @@ class Anchored(Naive):
             return
         self._anchor(network, importance)
 
+    def is_capturable(self) -> bool:
+        """True: the anchor moves only when a task ends."""
+        return True
+
     def curvature(self) -> float:
         """λ max_p Ω_p."""
         return self.strength * self._quadratic.largest_importance

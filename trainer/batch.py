@@ -39,6 +39,10 @@ class Batch:
         is_later = self.ids > last_id
         return self if bool(is_later.all()) else self.select(is_later)
 
+    def clone(self) -> "Batch":
+        """A copy that shares no memory."""
+        return self._each(torch.clone)
+
     def to(self, device: torch.device) -> "Batch":
         """The same rows on another device; itself when it is there already."""
         if self.inputs.device == device:
@@ -57,9 +61,14 @@ class Batch:
             return self.weights
         return torch.full_like(self.targets, 1 / len(self), dtype=torch.float32)
 
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        """The tensors that there are, by name."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        parts = {each.name: getattr(self, each.name) for each in fields(self)}
-        changed: dict[str, Any] = {name: change(part) for name, part in parts.items() if isinstance(part, Tensor)}
+        changed: dict[str, Any] = {name: change(part) for name, part in self.parts.items()}
         return replace(self, **changed)
 
 

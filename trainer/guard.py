@@ -32,12 +32,12 @@ def all_finite(tensors: Iterable[Tensor]) -> bool:
     return all(bool(pair.isfinite().all()) for pair in extremes)
 
 
-def is_huge(logits: Tensor, batch: Batch) -> bool:
-    """Whether a row's logit for its own label is larger than any that a network could still unlearn.
+def huge(logits: Tensor, batch: Batch) -> Tensor:
+    """Whether a row's logit for its own label is larger than any that a network could still unlearn, as one boolean.
 
     Right by chance, such a row costs nothing now, and overflows in every later step that finds it wrong.
     """
-    return bool((logits.gather(1, batch.targets[:, None]) > HUGE).any())
+    return (logits.gather(1, batch.targets[:, None]) > HUGE).any()
 
 
 class Quarantine:
@@ -89,7 +89,7 @@ def _broken(network: Network, rows: Batch) -> list[int]:
     with evaluating(network.module):
         logits = network(rows.inputs, rows.targets)
     logits.gather(1, rows.targets[:, None]).sum().backward()  # type: ignore[no-untyped-call]
-    if bool(torch.dot(network.gradient, network.gradient).isfinite()) and not is_huge(logits.detach(), rows):
+    if bool(torch.dot(network.gradient, network.gradient).isfinite()) and not bool(huge(logits.detach(), rows)):
         return []
     if len(rows) == 1:
         return [int(rows.ids)]

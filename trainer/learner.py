@@ -11,8 +11,8 @@ from torch import Tensor
 
 from networks.flat import Network
 from trainer.batch import Batch, concatenate
-from trainer.guard import Quarantine, Snapshot, all_finite, is_huge
-from trainer.loss import classification_loss
+from trainer.captured import step_for
+from trainer.guard import Quarantine, Snapshot, all_finite
 from trainer.optimiser import OPTIMISERS
 from trainer.settings import LearnerSettings
 from trainer.strategy import Fetch, Strategy
@@ -49,10 +49,12 @@ class Learner:
         self._settings = settings
         self._optimiser = OPTIMISERS[settings.optimiser](settings.learning_rate)
         self._quarantine = Quarantine()
+        self._step = step_for(network, strategy, self._optimiser, settings)
 
     def before_task(self, task: int) -> None:
         """Tells the strategy that rows of this task follow, or that the head has grown."""
         self.strategy.before_task(self.network, task)
+        self._step.forget()
 
     def train(self, batch: Batch, recent: Batch, steps: int, number: int) -> TrainingResult:
         """Learns a round: each new row once, in order, then samples of them until `steps` steps are taken.
@@ -78,6 +80,7 @@ class Learner:
         if restored:
             kept.clear()
             before.restore(network, self._optimiser)
+            self._step.forget()
             LOG.warning("round %d changed nothing: none of its %d steps left the network finite", number, len(losses))
         return TrainingResult(
             loss=sum(kept) / len(kept) if kept else math.nan,
@@ -93,6 +96,7 @@ class Learner:
         """Ends a task, given its own examples; returns the seconds it took."""
         started = time.perf_counter()
         self.strategy.after_task(self.network, self._quarantine.sound(examples).to(self.network.theta.device))
+        self._step.forget()
         return time.perf_counter() - started
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -120,40 +124,19 @@ class Learner:
         self._optimiser.load_state_dict(parts["optimiser"])
         device = self.network.theta.device
         self.strategy.load_state_dict(parts["strategy"], lambda ids: examples(ids).to(device))
+        self._step.forget()
 
     def _learn(self, rows: Batch, curvature: float) -> float:
         """A step on the rows that can be learned; its loss, NaN if it left the network as it was."""
         while len(sound := self._quarantine.sound(rows)):
             mixed = self._quarantine.blanked(self.strategy.replay(self.network, sound))
-            loss = self._step(sound, mixed, curvature)
-            if math.isfinite(loss) or not self._quarantine.take(self.network, mixed):
+            loss, logits = self._step(mixed, curvature)
+            if math.isfinite(loss):
+                self.strategy.after_step(self.network, sound, logits[: len(sound)])
                 return loss
+            if not self._quarantine.take(self.network, mixed):
+                break
         return math.nan
-
-    def _step(self, rows: Batch, mixed: Batch, curvature: float) -> float:
-        """One step on rows with what strategies added to them; its loss in nats.
-
-        NaN if a logit is huge, or loss, gradient or buffers are not finite: then nothing has changed.
-        """
-        network, strategy = self.network, self.strategy
-        buffers = [buffer.clone() for buffer in network.module.buffers()]
-        is_several = len(mixed) > 1  # batch normalisation cannot learn from a single row
-        if network.module.training != is_several:
-            network.module.train(is_several)
-        logits = network(mixed.inputs, mixed.targets)
-        loss = classification_loss(network, mixed, logits) + strategy.penalty(network, mixed, logits)
-        network.gradient.zero_()
-        loss.backward()  # type: ignore[no-untyped-call]
-        strategy.project_gradients(network)
-        value, logits = float(loss.detach()), logits.detach()
-        is_sound = math.isfinite(value) and not is_huge(logits, mixed) and self._limit_gradient()
-        if not is_sound or not all_finite(network.module.buffers()):
-            for buffer, kept in zip(network.module.buffers(), buffers, strict=True):
-                buffer.copy_(kept)
-            return math.nan
-        self._optimiser.step(network, curvature)
-        strategy.after_step(network, rows, logits[: len(rows)])
-        return value
 
     def _pieces(self, batch: Batch, recent: Batch, steps: int) -> Iterator[Batch]:
         """The new rows in equal pieces, then samples of them, filled up with recent rows where they are few."""
@@ -163,16 +146,6 @@ class Learner:
         for _ in range(steps - passes):
             own = _sample(batch, self._settings.extra_rows)
             yield concatenate([own, _sample(recent, self._settings.extra_rows - len(own))])
-
-    def _limit_gradient(self) -> bool:
-        """Scales the gradient down to `clip_norm`; false if it is not finite."""
-        gradient = self.network.gradient
-        norm = float(torch.dot(gradient, gradient)) ** 0.5
-        if not math.isfinite(norm):
-            return False
-        if norm > self._settings.clip_norm:
-            gradient.mul_(self._settings.clip_norm / norm)
-        return True
 
 
 def _sample(batch: Batch, rows: int) -> Batch:

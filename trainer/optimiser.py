@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 from torch.optim.adam import adam
 
 from trainer.vectors import FollowingVectors, Parameters
@@ -24,8 +25,11 @@ CUT = (
 class Optimiser(Protocol):
     """Moves a network's parameters along its gradient."""
 
-    def step(self, network: Parameters, curvature: float) -> None:
-        """One step on `network.theta`, given a bound of the penalty's second derivatives."""
+    def step(self, network: Parameters, curvature: float, skip: Tensor | None = None) -> None:
+        """One step on `network.theta`, given a bound of the penalty's second derivatives.
+
+        Nothing changes where `skip`, a float32 scalar on the network's device, is 1 and not 0.
+        """
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -45,7 +49,7 @@ class Adam:
         self._moments = FollowingVectors("first", "second")
         self._steps = torch.zeros(())
 
-    def step(self, network: Parameters, curvature: float) -> None:  # noqa: ARG002
+    def step(self, network: Parameters, curvature: float, skip: Tensor | None = None) -> None:  # noqa: ARG002
         """One step; no rate is cut, for no curvature makes it diverge.
 
         A step's length does not depend on the gradient's: a steep penalty makes a parameter swing around its anchor
@@ -56,7 +60,7 @@ class Adam:
         adam(
             [network.theta], [network.gradient], [self._moments["first"]], [self._moments["second"]],
             [], [self._steps], foreach=False, fused=True, amsgrad=False, maximize=False,
-            beta1=0.9, beta2=0.999, lr=self._learning_rate, weight_decay=0.0, eps=1e-8,
+            beta1=0.9, beta2=0.999, lr=self._learning_rate, weight_decay=0.0, eps=1e-8, found_inf=skip,
         )  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:
@@ -66,7 +70,7 @@ class Adam:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes the moments back."""
         rest = dict(state)
-        self._steps = rest.pop("steps").clone()
+        self._steps.copy_(rest.pop("steps"))
         self._moments.load_state_dict(rest)
 
 
@@ -80,13 +84,13 @@ class GradientDescent:
         self._learning_rate = learning_rate
         self._was_cut = False
 
-    def step(self, network: Parameters, curvature: float) -> None:
+    def step(self, network: Parameters, curvature: float, skip: Tensor | None = None) -> None:
         """One step."""
         is_cut = self._learning_rate * curvature > 1
         if is_cut and not self._was_cut:
             LOG.warning(CUT, self._learning_rate, 1 / curvature, self._learning_rate * curvature)
             self._was_cut = True
-        network.theta.add_(network.gradient, alpha=-1 / curvature if is_cut else -self._learning_rate)
+        network.theta.add_(_taken(network.gradient, skip), alpha=-1 / curvature if is_cut else -self._learning_rate)
 
     def state_dict(self) -> dict[str, Any]:
         """Empty."""
@@ -103,11 +107,12 @@ class Adagrad:
         self._learning_rate = learning_rate
         self._sums = FollowingVectors("squares")
 
-    def step(self, network: Parameters, curvature: float) -> None:  # noqa: ARG002
+    def step(self, network: Parameters, curvature: float, skip: Tensor | None = None) -> None:  # noqa: ARG002
         """One step; it only gets shorter, so no curvature makes it diverge for long."""
         self._sums.follow(network)
-        squares = self._sums["squares"].addcmul_(network.gradient, network.gradient)
-        network.theta.addcdiv_(network.gradient, squares.sqrt().add_(SMALLEST_ROOT), value=-self._learning_rate)
+        gradient = _taken(network.gradient, skip)
+        squares = self._sums["squares"].addcmul_(gradient, gradient)
+        network.theta.addcdiv_(gradient, squares.sqrt().add_(SMALLEST_ROOT), value=-self._learning_rate)
 
     def state_dict(self) -> dict[str, Any]:
         """The sums of squares."""
@@ -116,6 +121,11 @@ class Adagrad:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes the sums back."""
         self._sums.load_state_dict(state)
+
+
+def _taken(gradient: Tensor, skip: Tensor | None) -> Tensor:
+    """The gradient, or zeros where a step is skipped."""
+    return gradient if skip is None else gradient.masked_fill(skip > 0, 0.0)
 
 
 OPTIMISERS: dict[str, Callable[[float], Optimiser]] = {"adam": Adam, "sgd": GradientDescent, "adagrad": Adagrad}

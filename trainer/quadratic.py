@@ -112,5 +112,8 @@ class _HalfSquare(Function):
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[None, ...]:
         """Adds λ (A θ − B)."""
-        ctx.network.gradient.addcmul_(ctx.root, ctx.scratch, value=-ctx.strength * float(outer[0]))
+        if outer[0].is_cpu:
+            ctx.network.gradient.addcmul_(ctx.root, ctx.scratch, value=-ctx.strength * float(outer[0]))
+        else:  # does not wait for the device
+            ctx.network.gradient.addcmul_(ctx.root, ctx.scratch.mul_(outer[0]), value=-ctx.strength)
         return None, None, None, None, None, None

@@ -70,6 +70,13 @@ class Strategy(Protocol):
         """
         ...
 
+    def is_capturable(self) -> bool:
+        """Whether penalty and projection may be captured as a CUDA graph.
+
+        Then they compute with what is on the device alone, and nothing that they use is exchanged until a task ends.
+        """
+        ...
+
     def curvature(self) -> float:
         """An upper bound of the penalty's second derivatives: gradient descent diverges at a rate ≥ 2 / curvature."""
         ...
@@ -118,6 +125,11 @@ class Naive:
     def predictor(self, network: "Network") -> "Network":
         """The network itself."""
         return network
+
+    def is_capturable(self) -> bool:
+        """Whether neither penalty nor projection is overridden."""
+        own = type(self)
+        return own.penalty is Naive.penalty and own.project_gradients is Naive.project_gradients
 
     def curvature(self) -> float:
         """Zero: there is no penalty."""
@@ -174,6 +186,10 @@ class Chain:
         predictors = [strategy.predictor(network) for strategy in self._strategies]
         own = [predictor for predictor in predictors if predictor is not network]
         return own[-1] if own else network
+
+    def is_capturable(self) -> bool:
+        """Whether all strategies are."""
+        return all(strategy.is_capturable() for strategy in self._strategies)
 
     def curvature(self) -> float:
         """The sum of the bounds, which bounds the sum."""

@@ -56,11 +56,15 @@ class FollowingVectors:
         return {**{name: vector.clone() for name, vector in self._vectors.items()}, "layout": asdict(self._layout)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues from saved vectors, which may be those of an older layout."""
+        """Continues from saved vectors, which may be of an older layout; where sizes agree, in the same memory."""
         if not state:
             self._layout = None
             return
-        self._vectors = {name: state[name].clone() for name in self._vectors}
+        for name, vector in self._vectors.items():
+            if vector.shape == state[name].shape:
+                vector.copy_(state[name])
+            else:
+                self._vectors[name] = state[name].clone()
         self._layout = layout_from(state["layout"])
 
 

@@ -42,8 +42,8 @@ QUADRATIC: list[dict[str, Any]] = [
 class Overflowing(Adam):
     """Takes its third step too far."""
 
-    def step(self, network: Parameters, curvature: float) -> None:
-        super().step(network, curvature)
+    def step(self, network: Parameters, curvature: float, skip: Tensor | None = None) -> None:
+        super().step(network, curvature, skip)
         if int(self._steps) == 3:
             network.theta[1] = torch.inf
 

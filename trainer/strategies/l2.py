@@ -41,6 +41,10 @@ class L2(Naive):
         else:
             self._quadratic.renew(network, torch.ones_like(network.theta), decay=0)
 
+    def is_capturable(self) -> bool:
+        """True: the anchor moves only when a task ends."""
+        return True
+
     def curvature(self) -> float:
         """λ times the number of anchors."""
         return self.strength * self._quadratic.largest_importance
