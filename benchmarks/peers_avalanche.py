@@ -37,6 +37,9 @@ METHODS: dict[str, Callable[[Settings, Settings], Any]] = {
         **common, patterns_per_exp=given["task_rows"], sample_size=given["reference_rows"]
     ),
     "LwF": lambda common, _: LwF(**common, alpha=1, temperature=2),
+    "DER": lambda common, given: DER(
+        **common, mem_size=given["capacity"], batch_size_mem=given["replay_rows"], alpha=0.1, beta=0
+    ),
     "DER++": lambda common, given: DER(**common, mem_size=given["capacity"], batch_size_mem=given["replay_rows"]),
 }
 
@@ -101,7 +104,7 @@ def main() -> None:
     from importlib.metadata import version
 
     warnings.filterwarnings("ignore")
-    torch.set_num_threads(1)
+    torch.set_num_threads(json.loads(sys.argv[2])["threads"])
     answers = sys.stdout
     answers.write(json.dumps({name: version(name) for name in ("avalanche-lib", "torch")}) + "\n")
     answers.flush()

@@ -1,14 +1,15 @@
 """Samples per second and accuracy beside Avalanche: Split MNIST, class-incremental, one pass.
 
-    LIFELONG_DATA_DIR=… python -m benchmarks.peers_training [--json] [--rounds N] [--method NAME] [--directory DIR]
+    LIFELONG_DATA_DIR=… python -m benchmarks.peers_training [--json] [--rounds N] [--threads N] [--method NAME]
+        [--directory DIR]
 
 Avalanche gets an environment of its own below `--directory`, made with uv by the first run: 6 GB, with the same torch.
 Both learn with the same network (MLP 784-400-400-10), optimiser (Adam, 0.001), batches (128 new rows, 128 replayed),
-memory (2,000 examples) and order of tasks, on one thread each, and take turns. Measuring accuracy is outside of the
-time. Strengths of penalties are each side's own: Avalanche's are those of its published baselines or its defaults, ours
-the defaults, but for EWC beside replay, whose strength was chosen on 10,000 training rows that were held out for it.
-Avalanche computes in float32; ours takes two turns, one in float32, one with products of matrices in bfloat16. Every
-round has a seed of its own.
+memory (2,000 examples; beside EWC of past tasks only, as Avalanche has it), order of tasks and number of threads, and
+take turns. Measuring accuracy is outside of the time. Strengths of penalties are each side's own: Avalanche's are those
+of its published baselines or its defaults, ours the defaults, but for EWC beside replay, whose strength was chosen on
+10,000 training rows that were held out for it. Avalanche computes in float32; ours takes two turns, one in float32, one
+with products of matrices in bfloat16. Every round has a seed of its own.
 """
 
 import json
@@ -40,13 +41,17 @@ AVALANCHE = "0.6.0"
 CAPACITY, ROWS, TASK_ROWS, REFERENCE_ROWS, MARGIN = 2000, 128, 400, 256, 0.5
 Precision = Literal["float32", "bfloat16"]
 METHODS: dict[str, list[dict[str, Any]]] = {
-    "replay + EWC": [{"kind": "replay", "capacity": CAPACITY, "rows": ROWS}, {"kind": "ewc", "strength": 10}],
+    "replay + EWC": [
+        {"kind": "replay", "capacity": CAPACITY, "rows": ROWS, "scope": "past"},
+        {"kind": "ewc", "strength": 10},
+    ],
     "naive": [],
     "EWC": [{"kind": "ewc"}],
     "SI": [{"kind": "si"}],
     "GEM": [{"kind": "gem", "capacity": CAPACITY, "task_rows": TASK_ROWS, "margin": MARGIN}],
     "A-GEM": [{"kind": "agem", "capacity": CAPACITY, "task_rows": TASK_ROWS, "rows": REFERENCE_ROWS}],
     "LwF": [{"kind": "lwf"}],
+    "DER": [{"kind": "der", "capacity": CAPACITY, "rows": ROWS, "alpha": 0.1, "beta": 0}],
     "DER++": [{"kind": "der", "capacity": CAPACITY, "rows": ROWS, "alpha": 0.1, "beta": 0.5}],
 }
 PROTOCOL = Protocol(MlpSpec(hidden=[400, 400]), plain_learner(), all_columns=True)
@@ -92,10 +97,10 @@ class Row:
 class Avalanche:
     """A process that learns on request."""
 
-    def __init__(self, python: Path, data: Path) -> None:
+    def __init__(self, python: Path, data: Path, threads: int) -> None:
         script = Path(__file__).with_name("peers_avalanche.py")
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-        command = [str(python), str(script), str(data), json.dumps(CONDITIONS)]
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
+        command = [str(python), str(script), str(data), json.dumps({**CONDITIONS, "threads": threads})]
         self._process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -122,13 +127,15 @@ class Avalanche:
 
 
 @contextmanager
-def avalanche(directory: Path, data: DataSet) -> Iterator[Avalanche]:
+def avalanche(directory: Path, data: DataSet, threads: int) -> Iterator[Avalanche]:
     """Avalanche with the same rows."""
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "data.npz"
         arrays = {name: value for name, value in data._asdict().items() if name != "name"}
         np.savez(path, **arrays)
-        peer = Avalanche(environment(directory / f"avalanche-{AVALANCHE}", [f"avalanche-lib=={AVALANCHE}"]), path)
+        peer = Avalanche(
+            environment(directory / f"avalanche-{AVALANCHE}", [f"avalanche-lib=={AVALANCHE}"]), path, threads
+        )
         try:
             yield peer
         finally:
@@ -176,9 +183,10 @@ def _summary(runs: list[Measured]) -> Measured:
     return Measured(median(run.samples_per_second for run in runs), mean(run.accuracy for run in runs))
 
 
-def table(rows: list[Row], versions: dict[str, str]) -> Table:
+def table(rows: list[Row], versions: dict[str, str], threads: int) -> Table:
     """One line a method."""
-    shown = Table(title=f"Split MNIST, class-incremental, one pass, one thread each; ours beside {versions}")
+    title = f"Split MNIST, class-incremental, one pass, threads each: {threads}; ours beside {versions}"
+    shown = Table(title=title)
     sides = ("float32", "bfloat16", "Avalanche")
     for heading in ("method", *(f"{side}: rows/s" for side in sides), "ratios", "target", "accuracies"):
         shown.add_column(heading, justify="left" if heading == "method" else "right")
@@ -194,23 +202,24 @@ def table(rows: list[Row], versions: dict[str, str]) -> Table:
 def main(
     as_json: Annotated[bool, typer.Option("--json")] = False,
     rounds: Annotated[int, typer.Option(help="Turns of both for each method.", min=1)] = 3,
+    threads: Annotated[int, typer.Option(help="Threads of each side.", min=1)] = 1,
     method: Annotated[list[str] | None, typer.Option(help="One of the methods; may be repeated; else all.")] = None,
     directory: Annotated[Path, typer.Option(help="Where the environment lies.")] = Path(".cache/peers"),
 ) -> None:
     """Measures every method and prints the table."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     data = mnist()
     tasks = stream(data)
-    with avalanche(directory, data) as peer:
+    with avalanche(directory, data, threads) as peer:
         compare(tasks, peer, "replay + EWC", 1)  # warms up
         rows = [compare(tasks, peer, name, rounds) for name in method or METHODS]
     versions = {"ours": {"torch": str(torch.__version__)}, "theirs": peer.versions}
     document = {
-        "conditions": CONDITIONS,
+        "conditions": {**CONDITIONS, "threads": threads},
         "versions": versions,
         "rows": [asdict(row) for row in rows],
     }
-    emit(document, as_json, table(rows, peer.versions))
+    emit(document, as_json, table(rows, peer.versions, threads))
 
 
 if __name__ == "__main__":
