@@ -28,12 +28,13 @@ class Step:
         The loss is NaN if a logit is huge, or if loss, gradient or buffers are not finite: then nothing has changed.
         """
         network = self._network
-        buffers = [buffer.clone() for buffer in network.module.buffers()]
+        buffers = list(network.module.buffers())
+        before = [buffer.clone() for buffer in buffers]
         loss, logits = self._gradient(mixed)
         value = float(loss)
         is_sound = math.isfinite(value) and not bool(huge(logits, mixed)) and self._limit_gradient()
-        if not is_sound or not all_finite(network.module.buffers()):
-            for buffer, kept in zip(network.module.buffers(), buffers, strict=True):
+        if not is_sound or not all_finite(buffers):
+            for buffer, kept in zip(buffers, before, strict=True):
                 buffer.copy_(kept)
             return math.nan, logits
         self._optimiser.step(network, curvature)
