@@ -38,26 +38,71 @@ def mean_importance(network: Network, examples: Batch, choose: Choose, magnitude
         UnstableImportance: `non_finite_logits` or `non_finite_importance`.
         ValueError: if there are no rows.
     """
+    usual = without_outliers(examples)
+    if rows == 1:
+        return mean_of_singles(network, usual, choose, magnitude, LARGEST_CHUNK, len(usual))
+    groups, checked = list(_pieces(usual, rows)), partial(_choose_for_finite, choose)
+    return _finite(network, len(usual), partial(_over_groups, network, groups, checked, magnitude))
+
+
+def mean_of_singles(
+    network: Network, examples: Batch, choose: Choose, magnitude: Magnitude, chunk: int, n_rows: int
+) -> Tensor:
+    """As `mean_importance` with one row in each group, but outliers count and the sum is divided by `n_rows`.
+
+    At most `chunk` rows are taken at once; each costs as much as the one with the most directions.
+    """
+    checked = partial(_choose_for_finite, choose)
+    sums = partial(_sum_of_singles, network, examples, checked, magnitude, chunk)
+    return _finite(network, n_rows, lambda dtype: sums(dtype).div_(n_rows))
+
+
+def all_logits(network: Network, examples: Batch) -> Tensor:
+    """The logits `(rows, columns)` in evaluation mode, without a graph.
+
+    Raises:
+        UnstableImportance: `non_finite_logits`.
+    """
+    with evaluating(network.module), torch.no_grad():
+        logits = torch.cat([network(piece.inputs) for piece in _pieces(examples, LARGEST_CHUNK)])
+    _check_finite(logits)
+    return logits
+
+
+def without_outliers(examples: Batch) -> Batch:
+    """The rows whose largest input is at most `OUTLIER` times the median row's; all where inputs are whole numbers.
+
+    Raises:
+        ValueError: if there are no rows.
+    """
     if not len(examples):
         raise ValueError("the importance that no rows give is undefined")
-    examples, checked = _without_outliers(examples), partial(_choose_for_finite, choose)
+    if not examples.inputs.is_floating_point():
+        return examples
+    largest = examples.inputs.flatten(1).abs().amax(dim=1)
+    typical = largest[largest > 0].median() if bool(largest.any()) else largest.median()
+    usual = largest <= OUTLIER * typical.clamp(max=torch.finfo(largest.dtype).max / OUTLIER)
+    return examples if bool(usual.all()) else examples.select(usual)
+
+
+def _finite(network: Network, n_rows: int, measure: Callable[[torch.dtype], Tensor]) -> Tensor:
+    """What is measured with magnitudes in float32, or in float64 where those overflow."""
     for dtype in (torch.float32, torch.float64):
         with evaluating(network.module):
-            if rows == 1:
-                mean = _over_rows(network, examples, checked, magnitude, dtype).float()
-            else:
-                mean = _over_groups(network, list(_pieces(examples, rows)), checked, magnitude, dtype).float()
+            mean = measure(dtype).float()
         if bool(mean.isfinite().all()):
             return mean
-    raise UnstableImportance("non_finite_importance", f"the importance that {len(examples)} rows give is not finite")
+    raise UnstableImportance("non_finite_importance", f"the importance that {n_rows} rows give is not finite")
 
 
-def _over_rows(network: Network, examples: Batch, choose: Choose, magnitude: Magnitude, dtype: torch.dtype) -> Tensor:
+def _sum_of_singles(
+    network: Network, examples: Batch, choose: Choose, magnitude: Magnitude, chunk: int, dtype: torch.dtype
+) -> Tensor:
     sums = PerSampleSums(network, examples.inputs[0], magnitude, dtype)
-    rows = max(1, min(LARGEST_CHUNK, CHUNK_NUMBERS // len(network.columns) ** 2))
-    for chunk in _pieces(examples, rows):
-        sums.add(chunk.inputs, partial(choose, chunk))
-    return sums.total.div_(len(examples))
+    rows = max(1, min(chunk, CHUNK_NUMBERS // len(network.columns) ** 2))
+    for piece in _pieces(examples, rows):
+        sums.add(piece.inputs, partial(choose, piece))
+    return sums.total
 
 
 def _over_groups(
@@ -76,20 +121,14 @@ def _over_groups(
     return total.div_(len(groups))
 
 
-def _without_outliers(examples: Batch) -> Batch:
-    """The rows whose largest input is at most `OUTLIER` times the median row's; all where inputs are whole numbers."""
-    if not examples.inputs.is_floating_point():
-        return examples
-    largest = examples.inputs.flatten(1).abs().amax(dim=1)
-    typical = largest[largest > 0].median() if bool(largest.any()) else largest.median()
-    usual = largest <= OUTLIER * typical.clamp(max=torch.finfo(largest.dtype).max / OUTLIER)
-    return examples if bool(usual.all()) else examples.select(usual)
-
-
 def _choose_for_finite(choose: Choose, batch: Batch, logits: Tensor) -> Tensor:
+    _check_finite(logits)
+    return choose(batch, logits)
+
+
+def _check_finite(logits: Tensor) -> None:
     if not bool(logits.isfinite().all()):
         raise UnstableImportance("non_finite_logits", "the network's outputs are not finite")
-    return choose(batch, logits)
 
 
 def _pieces(examples: Batch, rows: int) -> Iterator[Batch]:

@@ -1,6 +1,7 @@
 """The Fisher diagonal: its values against a loop over single rows, its variants, and what it must leave alone."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ from tests.trainer.modules import (
     examples,
     owned,
 )
-from trainer.batch import Batch
+from trainer.batch import Batch, concatenate
 from trainer.fisher import FisherVariant, fisher_diagonal
 from trainer.importance import UnstableImportance
 from trainer.per_sample import PerSampleSums
@@ -55,6 +56,33 @@ def by_single_rows(network: Network, batch: Batch, variant: FisherVariant = "exa
 
 def assert_same(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6 * float(expected.mean()) + 1e-30)
+
+
+def learned() -> tuple[Network, Batch]:
+    """A network that is sure of nearly all its rows, which lie about a centre for each label."""
+    generator = torch.Generator().manual_seed(4)
+    targets = torch.arange(200) % len(CLASSES)
+    inputs = torch.randn(len(CLASSES), 8, generator=generator)[targets] + torch.randn(200, 8, generator=generator)
+    network = build(MlpSpec(hidden=[32]), TensorInput(shape=(8,)), CLASSES, seed=1)
+    optimiser = torch.optim.Adam(network.module.parameters(), lr=0.1)
+    for _ in range(300):
+        network.gradient.zero_()
+        nn.functional.cross_entropy(network(inputs), targets).backward()
+        optimiser.step()
+    return network, examples(inputs, CLASSES)
+
+
+def backward_passes(monkeypatch: pytest.MonkeyPatch, network: Network, batch: Batch) -> int:
+    passes, grad = [], torch.autograd.grad
+
+    def counted(*given: object, **named: object) -> tuple[Tensor, ...]:
+        passes.append(given)
+        return grad(*given, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.autograd, "grad", counted)
+        fisher_diagonal(network, batch)
+    return len(passes)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -117,6 +145,7 @@ def test_chunks_do_not_change_the_values(monkeypatch: pytest.MonkeyPatch) -> Non
     for network, batch in (built("text"), owned(Attention)):
         whole = fisher_diagonal(network, batch)
         monkeypatch.setattr("trainer.importance.LARGEST_CHUNK", 5)
+        monkeypatch.setattr("trainer.fisher.EXACT_CHUNK", 5)
         monkeypatch.setattr("trainer.per_sample.REST_NUMBERS", 1)
         assert_same(fisher_diagonal(network, batch), whole.double())
         monkeypatch.undo()
@@ -172,6 +201,44 @@ def test_a_network_that_is_sure_of_everything_has_little_information(scale: floa
     network.theta.mul_(scale)
     batch = examples(BUILT_IN["mlp"][2], CLASSES)
     assert_same(fisher_diagonal(network, batch), by_single_rows(network, batch))
+
+
+def test_a_network_that_learned_its_rows_has_the_same_information_as_the_loop_finds() -> None:
+    network, batch = learned()
+    found, expected = fisher_diagonal(network, batch).double(), by_single_rows(network, batch)
+    assert 0 < float(expected.max()) < 1e-2
+    assert float((found - expected).abs().max()) < 1e-5 * float(expected.max())
+    assert float(found.sum()) == pytest.approx(float(expected.sum()), rel=1e-5)
+    of_bias, expected_of_bias = (float(network.layout.views(each)["head.bias"].sum()) for each in (found, expected))
+    assert of_bias == pytest.approx(expected_of_bias, rel=2e-6), "the bias has the trace of the logits' covariance"
+
+
+def test_certain_rows_cost_few_backward_passes_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.fisher.EXACT_CHUNK", 20)
+    network, batch = learned()
+    n_chunks = len(batch) // 20
+    assert 0 < backward_passes(monkeypatch, network, batch) <= n_chunks
+    network.theta.mul_(0.1)
+    assert backward_passes(monkeypatch, network, batch) == n_chunks * (len(CLASSES) - 1)
+    network.theta.mul_(1e3)
+    assert backward_passes(monkeypatch, network, batch) == 0
+    assert not fisher_diagonal(network, batch).any()
+
+
+def test_rows_that_need_no_backward_pass_count_in_the_mean() -> None:
+    network, batch = learned()
+    certain = batch.select(network(batch.inputs).softmax(dim=1).amax(dim=1).argsort()[-1:].expand(len(batch)))
+    certain = replace(certain, inputs=certain.inputs * 10)
+    found, expected = fisher_diagonal(network, concatenate([batch, certain])), fisher_diagonal(network, batch) / 2
+    assert float((found - expected).abs().max()) < 1e-5 * float(expected.max())
+
+
+def test_an_outlier_does_not_count() -> None:
+    network, batch = learned()
+    outlying = replace(batch, inputs=batch.inputs.clone())
+    outlying.inputs[7] *= 1e4
+    others = batch.select(torch.arange(len(batch)) != 7)
+    assert torch.equal(fisher_diagonal(network, outlying), fisher_diagonal(network, others))
 
 
 def test_what_is_not_finite_is_refused() -> None:
