@@ -16,6 +16,8 @@ NEGLIGIBLE = 1e-15
 """Factors smaller than this count as zero: their squares would be denormal numbers, which are slow."""
 LEFT_OUT = 1e-6
 """The largest share of the logits' covariance that `exact` leaves out: it trades exactness for backward passes."""
+FEW_COLUMNS = 3
+"""With so few, knowing beforehand which rows are certain costs `exact` more than it saves."""
 EXACT_CHUNK = 128
 """Rows that `exact` takes at once: larger mixes rows of different certainty, smaller has more overhead."""
 
@@ -26,8 +28,8 @@ def fisher_diagonal(network: Network, examples: Batch, variant: FisherVariant = 
     `exact` takes the expectation over the model's own labels y ~ p(·|x), `sampled` draws one label a row from it
     (reproducible by `seed`), `predicted` uses the row's likeliest label and `empirical` its target. Per row only the
     columns that compete count. The pass leaves the network and the global generator as they were. Its cost is one
-    forward and one activation-only backward pass; for `exact` one more forward, and none to as many backward passes as
-    a row has columns, less one: the more certain a row, the fewer.
+    forward and one activation-only backward pass; for `exact` one more forward where there are many columns, and none
+    to as many backward passes as a row has columns, less one: the more certain a row, the fewer.
     (Martens, *New insights and perspectives on the natural gradient method*, 2020, §5; van de Ven, *On the
     computation of the Fisher information in continual learning*, 2025: EXACT, SAMPLE, EMPIRICAL.)
 
@@ -39,8 +41,10 @@ def fisher_diagonal(network: Network, examples: Batch, variant: FisherVariant = 
         UnstableImportance: `non_finite_logits` or `non_finite_importance`.
         ValueError: if there are no rows.
     """
-    if variant == "exact":
+    if variant == "exact" and len(network.columns) > FEW_COLUMNS:
         return _exact(network, without_outliers(examples))
+    if variant == "exact":
+        return mean_importance(network, examples, partial(_factor, network, NEGLIGIBLE**2), torch.square)
     choose = partial(_towards_a_label, network, variant, torch.Generator().manual_seed(seed))
     return mean_importance(network, examples, choose, torch.square)
 
