@@ -14,10 +14,10 @@ from contracts.labels import Column
 from contracts.versions import Decision
 from networks.build import build
 from trainer.answers import Answers, Best, pair
+from trainer.catalogue import load
 from trainer.learner import Learner
 from trainer.policies import PromotionSettings
 from trainer.promotion import decide
-from trainer.strategy import load
 
 EVENTS = 20
 STEPS = 50
@@ -114,7 +114,7 @@ def _mistakes(run: Run, events: Sequence[int]) -> list[int]:
     return [event for event, is_wrong in zip(events, wrong.tolist(), strict=True) if is_wrong]
 
 
-DEFAULT: list[dict[str, Any]] = [{"kind": "replay", "capacity": 2000}, {"kind": "ewc", "strength": 100}]
+DEFAULT: list[dict[str, Any]] = [{"kind": "replay", "capacity": 2000}, {"kind": "ewc", "strength": 10}]
 
 
 def best_of(probe: Answers) -> dict[str, Best]:

@@ -13,11 +13,11 @@ from lifelong.data import Images, Labels
 from networks.build import build
 from networks.settings import MlpSpec
 from trainer.batch import Batch, concatenate
+from trainer.catalogue import load
 from trainer.learner import Learner, TrainingResult
 from trainer.settings import LearnerSettings
-from trainer.strategy import load
 
-REPLAY_AND_EWC: list[dict[str, Any]] = [{"kind": "replay", "capacity": 2000}, {"kind": "ewc", "strength": 100}]
+REPLAY_AND_EWC: list[dict[str, Any]] = [{"kind": "replay", "capacity": 2000}, {"kind": "ewc", "strength": 10}]
 RECENT_ROWS = 256
 
 

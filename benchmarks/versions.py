@@ -47,7 +47,7 @@ def version(number: int) -> Artifact:
         round=number,
         events=EventRange(first_sequence=1, last_sequence=128, count=128, sha256="0" * 64),
         processed_through=128,
-        strategies=[{"kind": "replay", "capacity": 2000}, {"kind": "ewc", "strength": 100}],
+        strategies=[{"kind": "replay", "capacity": 2000}, {"kind": "ewc", "strength": 10}],
         seed=0,
         threads=1,
         code_version="0.1.0",

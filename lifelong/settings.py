@@ -19,12 +19,12 @@ from lifelong.explain import did_you_mean, explain
 from networks.settings import ImportedSpec, NetworkSpec, check_fits, default_network
 from registry.settings import RegistrySettings
 from service.settings import ServingSettings
+from trainer.catalogue import check_strategies
 from trainer.policies import ProbeSettings, PromotionSettings, TaskSettings
 from trainer.settings import LearnerSettings
-from trainer.strategy import check_strategies
 
 VARIABLE_PREFIX = "LIFELONG__"
-DEFAULT_STRATEGIES: list[dict[str, Any]] = [{"kind": "replay", "capacity": 2000}, {"kind": "ewc", "strength": 100.0}]
+DEFAULT_STRATEGIES: list[dict[str, Any]] = [{"kind": "replay", "capacity": 2000}, {"kind": "ewc", "strength": 10.0}]
 
 
 class Settings(BaseSettings):
