@@ -25,10 +25,11 @@ from networks.build import build
 from networks.flat import Network
 from networks.settings import MlpSpec
 from trainer.captured import CapturedStep
+from trainer.catalogue import load
 from trainer.optimiser import OPTIMISERS, Optimiser
 from trainer.settings import LearnerSettings
 from trainer.step import Step
-from trainer.strategy import Strategy, load
+from trainer.strategy import Strategy
 
 SETTINGS = LearnerSettings()
 NEW_ROWS = 128

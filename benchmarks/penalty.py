@@ -22,9 +22,9 @@ from lifelong.output import emit
 from networks.build import build
 from networks.settings import MlpSpec
 from trainer.batch import Batch
+from trainer.catalogue import load
 from trainer.learner import Learner
 from trainer.settings import LearnerSettings
-from trainer.strategy import load
 
 STEPS = 5
 REPLAY: dict[str, Any] = {"kind": "replay"}

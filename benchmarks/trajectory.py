@@ -16,10 +16,10 @@ from contracts.labels import Column
 from networks.build import build
 from trainer.answers import Answers, Flags
 from trainer.batch import Batch
+from trainer.catalogue import load
 from trainer.evaluation import ProbeSets
 from trainer.learner import Learner
 from trainer.settings import LearnerSettings
-from trainer.strategy import load
 
 ROWS_PER_TASK = 1000
 RECENT_ROWS = 256

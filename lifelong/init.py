@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from contracts.errors import InvalidConfiguration
 from contracts.inputs import parse_input
 from lifelong.settings import Settings
-from trainer.strategy import kinds
+from trainer.catalogue import kinds
 
 Kind = Literal["tensor", "image", "text", "tabular", "story"]
 EXAMPLES: dict[Kind, tuple[str, str]] = {

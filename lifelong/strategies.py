@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from trainer.strategy import LARGEST, kinds, strategy_class
+from trainer.catalogue import LARGEST, kinds, strategy_class
 
 LARGEST_SEED = 2**63 - 1
 SECTION_HEAD = (

@@ -19,6 +19,7 @@ from networks.build import build
 from networks.flat import Network
 from networks.settings import Architecture, NetworkSpec, PerTaskSpec
 from registry.store import Registry
+from trainer.catalogue import architecture, load
 from trainer.course import Course
 from trainer.curriculum import Curriculum
 from trainer.evaluation import ProbeSets
@@ -35,7 +36,6 @@ from trainer.publisher import Provenance, Publisher, Service
 from trainer.reporter import Reporter, Sources
 from trainer.settings import LearnerSettings
 from trainer.stores import Stores
-from trainer.strategy import architecture, load
 
 
 class TrainerConfiguration(Specification):

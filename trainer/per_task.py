@@ -28,13 +28,13 @@ class PerTask(Naive):
 
 
 def of_tasks(network: Network) -> TaskNetwork:
-    """The network as one that keeps tasks apart, as `trainer.strategy.architecture` says that it must be.
+    """The network as one that keeps tasks apart, as `trainer.catalogue.architecture` says that it must be.
 
     Raises:
         TypeError: it is another one.
     """
     if not isinstance(network, TaskNetwork):
-        raise TypeError("the strategy needs the network that trainer.strategy.architecture names")
+        raise TypeError("the strategy needs the network that trainer.catalogue.architecture names")
     return network
 
 

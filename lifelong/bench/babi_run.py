@@ -23,7 +23,7 @@ from lifelong.bench.stream import Stream
 from lifelong.bench.study import Method
 from lifelong.output import emit, stderr
 from lifelong.tables import percent
-from trainer.strategy import check_strategies
+from trainer.catalogue import check_strategies
 
 JOINT = "joint"
 REPLAY = {"kind": "replay", "capacity": 2000, "rows": 32, "selection": "reservoir"}

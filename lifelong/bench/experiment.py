@@ -20,7 +20,7 @@ from lifelong.bench.results import Found, Run, found, run_of
 from lifelong.bench.sources import Source
 from lifelong.bench.study import Method, Protocol, Study
 from lifelong.output import stderr
-from trainer.strategy import check_strategies
+from trainer.catalogue import check_strategies
 
 FEW_STEPS = 50
 """Steps below which a task is said to be short: a network from scratch is then far from what it could learn."""

@@ -7,7 +7,7 @@ from typing import Any
 from contracts.errors import InvalidConfiguration
 from lifelong.bench.study import Method
 from lifelong.document import read_yaml
-from trainer.strategy import load
+from trainer.catalogue import load
 
 FINE_TUNING, CUMULATIVE, JOINT = "fine-tuning", "cumulative", "joint"
 BOUNDS = (FINE_TUNING, JOINT)

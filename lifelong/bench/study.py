@@ -15,10 +15,10 @@ from networks.flat import Network, evaluating
 from networks.settings import NetworkSpec
 from trainer import metrics
 from trainer.batch import Batch
+from trainer.catalogue import architecture, load
 from trainer.learner import Learner
 from trainer.loss import competing, masked
 from trainer.settings import LearnerSettings
-from trainer.strategy import architecture, load
 
 ROUND_STEPS = 100
 TEST_ROWS = 2048

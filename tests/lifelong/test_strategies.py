@@ -7,7 +7,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from lifelong.strategies import completed, options, section
-from trainer.strategy import kinds, load, strategy_class
+from trainer.catalogue import kinds, load, strategy_class
 
 pytestmark = pytest.mark.unit
 PAGE = Path(__file__).parents[2] / "docs" / "strategies.md"

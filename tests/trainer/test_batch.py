@@ -7,7 +7,7 @@ import torch
 
 from tests.trainer.stream import Stream, learn, learner
 from trainer.batch import Batch, append, extend
-from trainer.strategy import load
+from trainer.catalogue import load
 
 pytestmark = pytest.mark.unit
 

@@ -15,12 +15,13 @@ from tests.trainer.stream import SETTINGS, WIDTH, Stream, learn, learner, networ
 from trainer import captured
 from trainer.batch import Batch
 from trainer.captured import CapturedStep
+from trainer.catalogue import kinds, load, strategy_class
 from trainer.learner import Learner
 from trainer.optimiser import OPTIMISERS, Optimiser
 from trainer.settings import LearnerSettings
 from trainer.step import Step
 from trainer.strategies.l2 import L2
-from trainer.strategy import Naive, Strategy, kinds, load, strategy_class
+from trainer.strategy import Naive, Strategy
 
 pytestmark = pytest.mark.unit
 CHAINS: list[list[dict[str, Any]]] = [

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.errors import InvalidConfiguration
 from networks.settings import ConvSpec, MlpSpec, PerTaskSpec
-from trainer.strategy import architecture, load
+from trainer.catalogue import architecture, load
 
 pytestmark = pytest.mark.unit
 

@@ -10,7 +10,7 @@ from contracts.labels import LabelSpec
 from contracts.versions import Artifact
 from networks.build import from_document
 from tests.trainer.pipeline import Bench, digit_events
-from trainer.strategy import kinds, strategy_class
+from trainer.catalogue import kinds, strategy_class
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "generative": {"hidden": [32], "latent": 8},

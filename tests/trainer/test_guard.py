@@ -14,12 +14,13 @@ from networks.flat import Network
 from tests.trainer.stream import SETTINGS, WIDTH, Stream, learn, learner
 from trainer import learner as loop
 from trainer.batch import Batch
+from trainer.catalogue import kinds, load, strategy_class
 from trainer.guard import all_finite
 from trainer.learner import Learner
 from trainer.optimiser import Adam
 from trainer.settings import LearnerSettings
 from trainer.strategies.l2 import L2
-from trainer.strategy import Naive, kinds, load, strategy_class
+from trainer.strategy import Naive
 from trainer.vectors import Parameters
 
 pytestmark = pytest.mark.unit

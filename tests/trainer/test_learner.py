@@ -16,11 +16,12 @@ from networks.flat import Network
 from networks.settings import MlpSpec
 from tests.trainer.stream import SETTINGS, WIDTH, Stream, accuracy, learn, learner, network
 from trainer.batch import Batch
+from trainer.catalogue import load
 from trainer.learner import Learner
 from trainer.optimiser import OPTIMISERS, Adam
 from trainer.settings import LearnerSettings
 from trainer.strategies.l2 import L2
-from trainer.strategy import Naive, load
+from trainer.strategy import Naive
 
 pytestmark = pytest.mark.unit
 

@@ -17,9 +17,9 @@ from networks.settings import MlpSpec
 from tests.trainer.strategy_contract.checks import same_rows, same_state
 from tests.trainer.stream import ROWS, SETTINGS, WIDTH, Stream
 from trainer.batch import Batch, concatenate
+from trainer.catalogue import architecture, kinds, load, strategy_class
 from trainer.learner import Learner
 from trainer.settings import LearnerSettings
-from trainer.strategy import architecture, kinds, load, strategy_class
 
 pytestmark = pytest.mark.unit
 

@@ -16,7 +16,7 @@ from networks.settings import MlpSpec
 from service.champion import load as load_champion
 from service.followers import NO_CHAMPION
 from tests.trainer.pipeline import Bench, digit_events
-from trainer.strategy import kinds, strategy_class
+from trainer.catalogue import kinds, strategy_class
 
 KINDS = [kind for kind in kinds() if strategy_class(kind).scenario == "task"]
 TASKS = {"low": [0, 1], "middle": [4, 5], "high": [6, 7]}

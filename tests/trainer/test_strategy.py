@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from contracts.errors import InvalidConfiguration
-from trainer.strategy import Chain, Naive, kinds, load, strategy_class
+from trainer.catalogue import kinds, load, strategy_class
+from trainer.strategy import Chain, Naive
 
 pytestmark = pytest.mark.unit
 
@@ -18,7 +19,7 @@ def test_kinds_are_the_files_of_the_folder() -> None:
 
 
 def test_kinds_are_known_without_torch() -> None:
-    code = "import sys; from trainer.strategy import kinds; assert kinds(); sys.exit('torch' in sys.modules)"
+    code = "import sys; from trainer.catalogue import kinds; assert kinds(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -140,7 +140,7 @@ def test_an_unknown_row_or_scenario_names_the_nearest(methods: list[str], scenar
     ids=lambda table: table.name,
 )
 def test_every_published_row_can_be_built(table: Table) -> None:
-    from trainer.strategy import load
+    from trainer.catalogue import load
 
     for entry in table.entries:
         assert set(entry.targets) <= set(entry.methods)

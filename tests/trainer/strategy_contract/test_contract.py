@@ -8,7 +8,8 @@ import torch
 
 from tests.trainer.strategy_contract import checks, doubles
 from tests.trainer.stream import Stream, learn, learner
-from trainer.strategy import Chain, Naive, Strategy, kinds, load, strategy_class
+from trainer.catalogue import kinds, load, strategy_class
+from trainer.strategy import Chain, Naive, Strategy
 
 pytestmark = pytest.mark.unit
 
