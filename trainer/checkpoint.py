@@ -15,7 +15,7 @@ from contracts.versions import sha256
 from trainer.database import Database, json_array
 
 DOCUMENT = "document"
-FORMAT = 3
+FORMAT = 4
 """Of the state that learner and strategies save; what another release saved is trained again from the record."""
 SUPERFLUOUS = """
 WITH RECURSIVE needed(number) AS (

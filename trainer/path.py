@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from networks.flat import Network
-from trainer.quadratic import QuadraticPenalty
+from trainer.quadratic import QuadraticPenalty, SignedPenalty
 from trainer.states import State
 from trainer.vectors import FollowingVectors
 
@@ -25,7 +25,7 @@ class Path:
         self._theta = self._gradient = torch.empty(0)
         self._square: Tensor | None = None
 
-    def depart(self, network: Network, *penalties: tuple[QuadraticPenalty, float]) -> Tensor:
+    def depart(self, network: Network, *penalties: tuple[QuadraticPenalty | SignedPenalty, float]) -> Tensor:
         """Notes where a step begins and the gradient (P,) there, before clipping, less that of penalties by strength.
 
         Returns the noted one; it is valid until the next call.

@@ -1,5 +1,6 @@
-"""The flat-vector core of all quadratic regularisers: any number of anchors at the cost of one."""
+"""The flat-vector core of quadratic regularisers: any number of anchors at the cost of one, or one that may repel."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -77,8 +78,18 @@ class QuadraticPenalty:
         if self._largest == 0.0:
             return network.theta.new_zeros(())
         self._follow(network)
-        value: Tensor = _HalfSquare.apply(self._ticket, network, self._vectors, self._scratch, strength, self._constant)
-        return value
+        root, scratch = self._vectors["root"], self._scratch
+        torch.addcmul(self._vectors["target"], root, network.theta, value=-1, out=scratch)
+        value = torch.dot(scratch, scratch).add_(self._constant).mul_(0.5 * strength)
+        return _with_gradient(self._ticket, value, lambda scale: self._add_gradient(network, strength, scale))
+
+    def _add_gradient(self, network: Network, strength: float, scale: Tensor) -> None:
+        """Adds λ (A θ − B) · scale; on a GPU without waiting for the scale."""
+        root, scratch = self._vectors["root"], self._scratch
+        if scale.is_cpu:
+            network.gradient.addcmul_(root, scratch, value=-strength * float(scale))
+        else:
+            network.gradient.addcmul_(root, scratch.mul_(scale), value=-strength)
 
     def state_dict(self) -> State:
         """Both vectors with their layout, and what does not depend on the parameters."""
@@ -95,25 +106,92 @@ class QuadraticPenalty:
             self._scratch = torch.empty_like(network.theta)
 
 
-class _HalfSquare(Function):
-    """½ λ (‖√A θ − B/√A‖² + c), with the bracket kept in a scratch vector between value and gradient.
+class SignedPenalty:
+    """½ λ Σ_p Ω_p (θ_p − θ*_p)² with one anchor θ* and importances Ω of either sign: below zero they repel.
 
-    The gradient goes straight into `network.gradient`, where autograd puts that of the loss: no vector is made for it.
+    The penalty may then fall below zero.
     """
 
+    def __init__(self) -> None:
+        self._vectors = FollowingVectors("importance", "anchor")
+        self._distance = self._pull = torch.empty(0)
+        self._ticket = torch.zeros((), requires_grad=True)
+        self._largest = 0.0
+
+    @property
+    def largest_importance(self) -> float:
+        """max |Ω|: the largest second derivative for λ = 1, zero before the first anchor."""
+        return self._largest
+
+    def renew(self, network: Network, importance: Tensor) -> None:
+        """Anchors all parameters where they are now, with these importances (P,)."""
+        self._vectors.follow(network)
+        self._vectors["importance"].copy_(importance)
+        self._vectors["anchor"].copy_(network.theta)
+        self._largest = float(importance.abs().max())
+
+    def importance(self, network: Network) -> Tensor:
+        """Ω, (P,), zero for parameters that came after the last anchor; do not change it."""
+        self._vectors.follow(network)
+        return self._vectors["importance"]
+
+    def take_off(self, gradient: Tensor, strength: float, out: Tensor) -> Tensor:
+        """A gradient (P,) less that of this penalty, λ Ω (θ − θ*), at the parameters where it was called last.
+
+        It stands in `out`; before the first anchor it is the given one itself.
+        """
+        return gradient if self._largest == 0.0 else torch.sub(gradient, self._pull, alpha=strength, out=out)
+
+    def __call__(self, network: Network, strength: float) -> Tensor:
+        """The penalty for λ = `strength` as a scalar; its backward pass adds to `network.gradient`."""
+        if self._largest == 0.0:
+            return network.theta.new_zeros(())
+        self._vectors.follow(network)
+        if self._pull.shape != network.theta.shape or self._pull.device != network.theta.device:
+            self._pull, self._distance = torch.empty_like(network.theta), torch.empty_like(network.theta)
+        distance = torch.sub(network.theta, self._vectors["anchor"], out=self._distance)
+        pull = torch.mul(self._vectors["importance"], distance, out=self._pull)
+        value = torch.dot(distance, pull).mul_(0.5 * strength)
+        return _with_gradient(self._ticket, value, lambda scale: _add(network.gradient, pull, strength, scale))
+
+    def state_dict(self) -> State:
+        """Both vectors with their layout."""
+        return {**self._vectors.state_dict(), "largest": self._largest}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues bit for bit from a saved state."""
+        self._largest = state["largest"]
+        self._vectors.load_state_dict({name: state[name] for name in state.keys() - {"largest"}})
+
+
+def _with_gradient(ticket: Tensor, value: Tensor, add: Callable[[Tensor], None]) -> Tensor:
+    """A scalar whose backward pass calls `add` with the gradient that arrives at it.
+
+    So the gradient goes straight into `network.gradient`, where autograd puts that of the loss: no vector is made for
+    it. The ticket is a scalar that needs a gradient, so that autograd comes back.
+    """
+    scalar: Tensor = _Direct.apply(ticket, value, add)
+    return scalar
+
+
+class _Direct(Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
-        """The value; the first input is a scalar that needs a gradient, so that autograd comes back."""
-        _, network, vectors, scratch, strength, constant = inputs
-        ctx.network, ctx.root, ctx.scratch, ctx.strength = network, vectors["root"], scratch, strength
-        torch.addcmul(vectors["target"], ctx.root, network.theta, value=-1, out=scratch)
-        return torch.dot(scratch, scratch).add_(constant).mul_(0.5 * strength)
+        """The value."""
+        _, value, ctx.add = inputs
+        result: Tensor = value.view_as(value)
+        return result
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[None, ...]:
-        """Adds λ (A θ − B)."""
-        if outer[0].is_cpu:
-            ctx.network.gradient.addcmul_(ctx.root, ctx.scratch, value=-ctx.strength * float(outer[0]))
-        else:  # does not wait for the device
-            ctx.network.gradient.addcmul_(ctx.root, ctx.scratch.mul_(outer[0]), value=-ctx.strength)
-        return None, None, None, None, None, None
+        """Calls `add`."""
+        ctx.add(outer[0])
+        return None, None, None
+
+
+def _add(gradient: Tensor, pull: Tensor, strength: float, scale: Tensor) -> None:
+    """Adds strength · scale · pull; on a GPU without waiting for the scale, and `pull` is scaled then."""
+    if scale.is_cpu:
+        gradient.add_(pull, alpha=strength * float(scale))
+    else:
+        gradient.add_(pull.mul_(scale), alpha=strength)

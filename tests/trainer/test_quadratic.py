@@ -9,7 +9,7 @@ from networks.flat import Network
 from tests.trainer.strategy_contract.checks import penalty_of
 from tests.trainer.stream import Stream, network
 from trainer.fisher import fisher_diagonal
-from trainer.quadratic import QuadraticPenalty
+from trainer.quadratic import QuadraticPenalty, SignedPenalty
 from trainer.strategies.ewc import EWC
 from trainer.strategies.l2 import L2
 
@@ -33,7 +33,7 @@ class Anchors:
         return torch.stack(parts).sum(dim=0)
 
 
-def evaluate(penalty: QuadraticPenalty, net: Network, strength: float) -> tuple[float, Tensor]:
+def evaluate(penalty: QuadraticPenalty | SignedPenalty, net: Network, strength: float) -> tuple[float, Tensor]:
     net.gradient.zero_()
     value = penalty(net, strength)
     value.backward()  # type: ignore[no-untyped-call]
@@ -168,3 +168,35 @@ def test_l2_can_hold_on_to_the_latest_anchor_alone() -> None:
         net.theta.add_(2.0)
     assert penalty_of(strategy, net, batch)[0] == pytest.approx(0.5 * 3.0 * len(net.theta) * 2.0**2, rel=1e-4)
     assert strategy.curvature() == pytest.approx(3.0)
+
+
+def test_an_importance_below_zero_repels() -> None:
+    net, penalty, anchors, random = network(tasks=1), SignedPenalty(), Anchors(), torch.Generator().manual_seed(0)
+    assert (float(penalty(net, 3.0)), penalty.largest_importance) == (0.0, 0.0)
+    importance = torch.randn(len(net.theta), generator=random)
+    penalty.renew(net, torch.ones_like(net.theta))
+    net.theta.add_(1.0)
+    penalty.renew(net, importance)
+    anchors.add(net, importance)
+    net.theta.add_(torch.randn(len(net.theta), generator=random))
+    value, gradient = evaluate(penalty, net, 3.0)
+    assert value == pytest.approx(anchors.value(net.theta, 3.0), rel=1e-4)
+    assert torch.allclose(gradient.double(), anchors.gradient(net.theta, 3.0), rtol=1e-4, atol=1e-6)
+    assert penalty.largest_importance == float(importance.abs().max())
+    whole = torch.ones_like(net.theta)
+    rest = penalty.take_off(whole, 3.0, out=torch.empty_like(whole))
+    assert torch.allclose(rest, whole - gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_outputs_that_came_after_a_signed_anchor_are_free() -> None:
+    net, penalty = network(tasks=1), SignedPenalty()
+    penalty.renew(net, torch.full_like(net.theta, -1.0))
+    net.grow([Column("new")])
+    restored = SignedPenalty()
+    restored.load_state_dict(penalty.state_dict())
+    net.theta.add_(1.0)
+    for each in (penalty, restored):
+        value, gradient = evaluate(each, net, 1.0)
+        assert value == pytest.approx(0.5 * float(gradient.sum()), rel=1e-5)
+        assert int((gradient == 0).sum()) == 17
+        assert gradient[gradient != 0].tolist() == pytest.approx([-1.0] * (len(net.theta) - 17))

@@ -10,7 +10,7 @@ from torch import Tensor
 from networks.flat import Network
 from trainer.batch import Batch
 from trainer.path import Path
-from trainer.quadratic import QuadraticPenalty
+from trainer.quadratic import SignedPenalty
 from trainer.states import State, join, part_of
 from trainer.strategy import Fetch, Naive
 
@@ -41,16 +41,16 @@ class SI(Naive):
     def __post_init__(self) -> None:
         """Starts without an anchor."""
         self._path = Path()
-        self._attraction, self._repulsion = QuadraticPenalty(), QuadraticPenalty()
+        self._anchor = SignedPenalty()
 
     def penalty(self, network: Network, batch: Batch, logits: Tensor) -> Tensor:  # noqa: ARG002
         """The pull of all past tasks, zero before the first one ended."""
-        return self._attraction(network, self.strength) + self._repulsion(network, -self.strength)
+        return self._anchor(network, self.strength)
 
     def project_gradients(self, network: Network) -> None:
         """Notes where the step begins and the gradient there, which it leaves as it is."""
-        own = ((self._attraction, self.strength), (self._repulsion, -self.strength))
-        self._path.depart(network, *(own if self.gradient == "loss" else ()))
+        own = [(self._anchor, self.strength)] if self.gradient == "loss" else []
+        self._path.depart(network, *own)
 
     def after_step(self, network: Network, batch: Batch, logits: Tensor) -> None:  # noqa: ARG002
         """Follows the step."""
@@ -63,22 +63,18 @@ class SI(Naive):
         if not bool(gained.isfinite().all()):
             LOG.warning("SI could not anchor a task: the path of the parameters is not finite")
             return
-        total = self._attraction.importance(network) - self._repulsion.importance(network) + gained
-        self._attraction.renew(network, total.clamp(min=0), decay=0)
-        if self.importance == "signed":
-            self._repulsion.renew(network, total.neg().clamp(min=0), decay=0)
+        total = self._anchor.importance(network) + gained
+        self._anchor.renew(network, total if self.importance == "signed" else total.clamp_(min=0))
 
     def curvature(self) -> float:
         """λ max_p |Ω_p|."""
-        return self.strength * max(self._attraction.largest_importance, self._repulsion.largest_importance)
+        return self.strength * self._anchor.largest_importance
 
     def state_dict(self) -> State:
         """The anchor and the path so far."""
-        attraction, repulsion = self._attraction.state_dict(), self._repulsion.state_dict()
-        return join({"attraction": attraction, "repulsion": repulsion, "path": self._path.state_dict()})
+        return join({"anchor": self._anchor.state_dict(), "path": self._path.state_dict()})
 
     def load_state_dict(self, state: State, examples: Fetch) -> None:  # noqa: ARG002
         """Takes the anchor back and goes on along the path."""
-        self._attraction.load_state_dict(part_of(state, "attraction"))
-        self._repulsion.load_state_dict(part_of(state, "repulsion"))
+        self._anchor.load_state_dict(part_of(state, "anchor"))
         self._path.load_state_dict(part_of(state, "path"))
