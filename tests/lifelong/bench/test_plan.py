@@ -1,13 +1,12 @@
 """Named data sets, methods and plans: what they become, and what is refused before any work."""
 
-import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from contracts.errors import InvalidConfiguration
 from contracts.inputs import ImageInput, TensorInput, TextInput
@@ -16,6 +15,7 @@ from lifelong.bench.methods import methods, parse_method
 from lifelong.bench.orders import Order, Tasks
 from lifelong.bench.plan import StreamPlan, learner_for, network_for
 from lifelong.bench.sources import Source, open_source
+from lifelong.bench.stream import Arrays
 from lifelong.bench.study import Protocol, plain_learner
 from lifelong.errors import BadFile, MissingDataSet
 from networks.settings import ConvSpec, MlpSpec, TextSpec
@@ -23,7 +23,6 @@ from trainer.learner import PRECISIONS
 from trainer.optimiser import OPTIMISERS
 
 pytestmark = pytest.mark.unit
-DOMAINS = {"bank_account": ["pay", "save"], "travel": ["fly", "drive"]}
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +31,11 @@ def digits() -> Source:
 
 
 @pytest.fixture
-def intents(tmp_path: Path) -> Source:
-    return open_source("clinc150", put_intents(tmp_path, DOMAINS))
-
-
-def put_intents(directory: Path, domains: Any) -> dict[str, str]:
-    (directory / "clinc150").mkdir()
-    rows = [[f"please {intent}", intent] for intents in DOMAINS.values() for intent in intents]
-    (directory / "clinc150" / "data_full.json").write_text(json.dumps({"train": rows * 2, "test": rows}))
-    (directory / "clinc150" / "domains.json").write_text(json.dumps(domains))
-    return {"LIFELONG_DATA_DIR": str(directory)}
+def intents() -> Source:
+    labels, spec = np.arange(4), TextInput()
+    rows = torch.from_numpy(spec.encode(["a word"] * 4))
+    arrays = Arrays("intents", spec, ["pay", "save", "fly", "drive"], rows, labels, rows, labels)
+    return Source(arrays, groups=("bank_account", "travel"))
 
 
 def test_digits_are_bytes_with_their_names(digits: Source) -> None:
@@ -49,88 +43,11 @@ def test_digits_are_bytes_with_their_names(digits: Source) -> None:
     assert list(digits.arrays.names) == [str(digit) for digit in range(10)]
 
 
-def test_intents_come_domain_by_domain(intents: Source) -> None:
-    assert list(intents.arrays.names) == ["pay", "save", "fly", "drive"]
-    assert intents.arrays.train_labels.tolist() == [0, 1, 2, 3] * 2
+def test_labels_in_groups_are_a_task_a_group(intents: Source) -> None:
     assert StreamPlan().task_sizes(intents) == [2, 2]
     assert StreamPlan().titles(intents) == ["bank account", "travel"]
     plan = StreamPlan(classes_per_task=2)
     assert plan.titles(intents, plan.parts(intents, [0, 2, 1, 3])) == ["pay, fly", "save, drive"]
-
-
-def test_intents_that_are_not_there_or_altered_are_named(tmp_path: Path) -> None:
-    with pytest.raises(MissingDataSet, match=r"data_full\.json"):
-        open_source("clinc150", {"LIFELONG_DATA_DIR": str(tmp_path)})
-    with pytest.raises(BadFile, match=r"data_full\.json: train\[0\]: expected .* an intent of domains\.json"):
-        open_source("clinc150", put_intents(tmp_path, {"travel": ["fly"]}))
-
-
-QUERY = r"expected \[text, intent\], a text of 1 to \d+ characters and an intent of domains\.json"
-
-
-@pytest.mark.parametrize(
-    ("path", "damaged", "said"),
-    [
-        (["train", 3], ["", "fly"], rf"data_full\.json: train\[3\]: {QUERY}"),
-        (["train", 3], [" \n", "fly"], rf"data_full\.json: train\[3\]: {QUERY}"),
-        (["train", 3], ["\ud800", "fly"], rf"data_full\.json: train\[3\]: {QUERY}"),
-        (["test", 1], [7, "fly"], rf"data_full\.json: test\[1\]: {QUERY}"),
-        (["test", 1], ["go", ["fly"]], rf"data_full\.json: test\[1\]: {QUERY}"),
-        (["test", 1], ["go", "swim"], rf"data_full\.json: test\[1\]: {QUERY}"),
-        (["test", 1], ["go"], rf"data_full\.json: test\[1\]: {QUERY}"),
-        (["test", 1], "go", rf"data_full\.json: test\[1\]: {QUERY}"),
-        (["test", 1], None, rf"data_full\.json: test\[1\]: {QUERY}"),
-        (["test"], {"go": "fly"}, r"data_full\.json: test: expected a list of queries"),
-        (["test"], None, r"data_full\.json: test: expected a list of queries"),
-        (
-            ["test", 1],
-            ["go", "pay"],
-            r"data_full\.json: test: expected a query of each intent, domains\.json: bank_.*\[1\]",
-        ),
-        ([], [], r"data_full\.json: train: expected a list of queries"),
-    ],
-)
-def test_a_damaged_query_is_one_line_with_file_and_entry(
-    tmp_path: Path, path: list[Any], damaged: Any, said: str
-) -> None:
-    environment = put_intents(tmp_path, DOMAINS)
-    file = tmp_path / "clinc150" / "data_full.json"
-    content = {"all": json.loads(file.read_text())}
-    holder: Any = content
-    *before, last = ["all", *path]
-    for step in before:
-        holder = holder[step]
-    holder[last] = damaged
-    file.write_text(json.dumps(content["all"]))
-    with pytest.raises(BadFile, match=said) as caught:
-        open_source("clinc150", environment)
-    assert caught.value.code == "bad_data_set"
-    assert "\n" not in caught.value.detail
-
-
-@pytest.mark.parametrize(
-    ("domains", "said"),
-    [
-        ([], "expected domains with their intents"),
-        ({}, "expected domains with their intents"),
-        ({"travel": "fly"}, r"travel: expected a list of intents"),
-        ({"travel": []}, r"travel: expected a list of intents"),
-        ({"travel": ["fly", 3]}, r"travel: expected a list of intents"),
-        ({"bank": ["pay", "save"], "travel": ["fly", "pay"]}, r"travel\[1\]: expected an intent of no other domain"),
-        ({"bank": ["pay", "save", "drive"], "travel": ["fly"]}, r"travel: expected 3 intents, as bank has"),
-    ],
-)
-def test_damaged_domains_are_one_line_with_their_place(tmp_path: Path, domains: Any, said: str) -> None:
-    with pytest.raises(BadFile, match=rf"domains\.json: {said}"):
-        open_source("clinc150", put_intents(tmp_path, domains))
-
-
-@pytest.mark.parametrize("content", [b"{", b"\xff\xfe\xff", b"[" * 100_000])
-def test_a_file_of_queries_that_is_no_json_is_named(tmp_path: Path, content: bytes) -> None:
-    environment = put_intents(tmp_path, DOMAINS)
-    (tmp_path / "clinc150" / "data_full.json").write_bytes(content)
-    with pytest.raises(BadFile, match=r"data_full\.json: not JSON"):
-        open_source("clinc150", environment)
 
 
 def test_an_unknown_data_set_is_answered_with_those_known() -> None:
@@ -226,50 +143,6 @@ def test_tasks_of_unequally_many_classes_stay_themselves_in_another_order(digits
     assert parts == [[7, 8, 9], [4, 5, 6], [0, 1, 2, 3]]
     assert plan.titles(digits, parts) == ["7, 8, 9", "4, 5, 6", "0 … 3"]
     assert plan.stream(digits, parts).columns_of(0) == 3
-
-
-@pytest.mark.parametrize(
-    ("plan", "epochs", "notes"),
-    [
-        (StreamPlan(), 17, []),
-        (StreamPlan(tasks=3), 40, ["10 classes in 3 tasks: they have 4, 3, 3"]),
-        (StreamPlan(tasks=2, classes_per_task=4), 40, ["2 tasks of 4 classes: 2 of 10 are not learned"]),
-        (StreamPlan("permuted", "domain"), 5, []),
-    ],
-)
-def test_what_may_surprise_in_a_plan_is_said(digits: Source, plan: StreamPlan, epochs: int, notes: list[str]) -> None:
-    experiment = Experiment(digits, plan, Protocol(MlpSpec(), plain_learner(), epochs))
-    assert experiment.notes == notes
-    assert experiment.document()["notes"] == notes
-
-
-@pytest.mark.parametrize(
-    ("plan", "epochs", "settings", "said"),
-    [
-        (
-            StreamPlan(),
-            1,
-            {},
-            r"5 of 5 tasks take fewer than 50 steps, the shortest 3: .* --epochs 17, .*batch_size",
-        ),
-        (StreamPlan(), 2, {"batch_size": 8}, None),
-        (StreamPlan(), 1, {"batch_size": 6}, r"5 of 5 tasks .* the shortest 4[0-9]: .* --epochs 2, "),
-        (StreamPlan("rotated", "domain"), 4, {}, r"5 of 5 tasks .* the shortest 48: .* --epochs 5, "),
-    ],
-)
-def test_tasks_that_take_too_few_steps_are_said_with_the_options_that_change_it(
-    digits: Source, plan: StreamPlan, epochs: int, settings: dict[str, Any], said: str | None
-) -> None:
-    notes = Experiment(digits, plan, Protocol(MlpSpec(), plain_learner(**settings), epochs)).notes
-    assert len(notes) == (said is not None)
-    assert re.search(said or "", "".join(notes))
-
-
-def test_the_steps_that_are_said_are_those_that_are_taken(digits: Source) -> None:
-    experiment = Experiment(digits, StreamPlan(tasks=2), Protocol(MlpSpec(hidden=[4]), plain_learner(), 2))
-    run = experiment.run_one(parse_method("fine-tuning"), seed=0)
-    ends = [max(point.step for point in run.curve if point.place == place) for place in range(2)]
-    assert f"the shortest {min(ends[0], ends[1] - ends[0])}:" in experiment.notes[0]
 
 
 @pytest.mark.parametrize(
