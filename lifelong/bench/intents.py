@@ -76,7 +76,7 @@ def _part(queries: Any, part: str, places: Mapping[str, str], spec: TextInput) -
     texts = np.empty((len(entries), *spec.row_shape), dtype=spec.dtype)
     for row, entry in enumerate(entries):
         try:
-            text, intent = entry
+            text, intent = _pair(entry)
             texts[row], labels[row] = spec.encode([text])[0], numbers[intent]
         except (TypeError, ValueError, KeyError, AttributeError, InvalidInstance):
             known = f"a text of 1 to {MAX_TEXT_CHARACTERS} characters and an intent of {DOMAINS}"
@@ -85,6 +85,17 @@ def _part(queries: Any, part: str, places: Mapping[str, str], spec: TextInput) -
         if numbers[intent] not in labels:
             raise _bad(f"{QUERIES}: {part}: expected a query of each intent, {DOMAINS}: {place} has none")
     return torch.from_numpy(texts), labels
+
+
+def _pair(entry: Any) -> tuple[Any, Any]:
+    """A list of two; what else can be unpacked, such as an object with two keys, is none.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(entry, list) or len(entry) != 2:
+        raise ValueError("expected a list of two")
+    return entry[0], entry[1]
 
 
 def _bad(what: str) -> BadFile:

@@ -48,6 +48,7 @@ QUERY = r"expected \[text, intent\], a text of 1 to \d+ characters and an intent
         (["test", 1], ["go", ["fly"]], rf"data_full\.json: test\[1\]: {QUERY}"),
         (["test", 1], ["go", "swim"], rf"data_full\.json: test\[1\]: {QUERY}"),
         (["test", 1], ["go"], rf"data_full\.json: test\[1\]: {QUERY}"),
+        (["test", 1], {"go": 1, "fly": 2}, rf"data_full\.json: test\[1\]: {QUERY}"),
         (["test", 1], "go", rf"data_full\.json: test\[1\]: {QUERY}"),
         (["test", 1], None, rf"data_full\.json: test\[1\]: {QUERY}"),
         (["test"], {"go": "fly"}, r"data_full\.json: test: expected a list of queries"),
