@@ -49,6 +49,8 @@ class StreamPlan:
             InvalidConfiguration: the data set does not have so many classes, or they cannot be shared out as was said.
         """
         n_classes = len(source.arrays.names)
+        if n_classes < 2:
+            raise _refused(f"--data: a stream needs at least two classes: {source.arrays.name} has {n_classes}")
         if self.kind != "split":
             if self.classes_per_task is not None:
                 raise _refused(f"--classes-per-task: every task of a {self.kind} stream has all classes")
@@ -57,7 +59,7 @@ class StreamPlan:
         if each is not None and each < least:
             raise _refused(f"--classes-per-task: in the {self.scenario} scenario a task needs at least two classes")
         if each is not None and self.tasks is None:
-            return [each] * _divided_by(n_classes, each)
+            return [each] * _divided_by(n_classes, each, least)
         tasks = self.tasks or len(source.groups) or max(1, (n_classes + 2 - least) // DEFAULT_CLASSES_PER_TASK)
         if tasks * least > n_classes:
             said = f"there are {n_classes} classes, and a task needs {least}"
@@ -130,14 +132,14 @@ def _title(classes: Sequence[int], source: Source) -> str:
     return ", ".join(shown) if len(shown) <= SHOWN_LABELS else f"{shown[0]} … {shown[-1]}"
 
 
-def _divided_by(n_classes: int, each: int) -> int:
-    """How many tasks of so many classes there are.
+def _divided_by(n_classes: int, each: int, least: int) -> int:
+    """How many tasks of so many classes there are, where a task needs `least`.
 
     Raises:
         InvalidConfiguration: some classes would be left over.
     """
     if n_classes % each:
-        possible = ", ".join(str(size) for size in range(1, n_classes + 1) if n_classes % size == 0)
+        possible = ", ".join(str(size) for size in range(least, n_classes + 1) if n_classes % size == 0)
         said = f"{n_classes} classes can be shared out {possible} a task"
         raise _refused(f"--classes-per-task {each}: {said}; --tasks shares them out unequally, too")
     return n_classes // each

@@ -150,6 +150,11 @@ def test_tasks_of_unequally_many_classes_stay_themselves_in_another_order(digits
     [
         (StreamPlan(classes_per_task=3), "--classes-per-task 3: 10 classes can be shared out 1, 2, 5, 10 a task"),
         (StreamPlan(classes_per_task=20), "--classes-per-task 20: 10 classes can be shared out 1, 2, 5, 10 a task"),
+        (
+            StreamPlan(scenario="domain", classes_per_task=3),
+            "--classes-per-task 3: 10 classes can be shared out 2, 5, 10 a task",
+        ),
+        (StreamPlan(scenario="task", classes_per_task=20), "10 classes can be shared out 2, 5, 10 a task"),
         (StreamPlan(tasks=6, classes_per_task=2), "--classes-per-task 2: expected 1 at most for 6 tasks of 10 classes"),
         (StreamPlan(tasks=11), "11 tasks: expected 10 at most: there are 10 classes, and a task needs 1"),
         (StreamPlan(tasks=11, classes_per_task=1), "11 tasks: expected 10 at most"),
@@ -161,6 +166,14 @@ def test_tasks_of_unequally_many_classes_stay_themselves_in_another_order(digits
 def test_a_plan_that_does_not_fit_is_refused(digits: Source, plan: StreamPlan, said: str) -> None:
     with pytest.raises(InvalidConfiguration, match=said):
         plan.stream(digits)
+
+
+@pytest.mark.parametrize("scenario", ["class", "domain", "task"])
+@pytest.mark.parametrize("settings", [{}, {"tasks": 2}, {"classes_per_task": 1}, {"kind": "rotated"}])
+def test_a_single_class_is_no_stream(digits: Source, scenario: Any, settings: dict[str, Any]) -> None:
+    single = Source(replace(digits.arrays, names=["0"]))
+    with pytest.raises(InvalidConfiguration, match="a stream needs at least two classes: .* has 1"):
+        StreamPlan(scenario=scenario, **settings).task_sizes(single)
 
 
 @pytest.mark.parametrize(("kind", "said"), [("permuted", "cannot be permuted"), ("rotated", "only images")])
