@@ -58,14 +58,19 @@ class Experiment:
             stderr().print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
 
     def _short_tasks(self) -> list[str]:
+        """How many tasks are short, of those of a seed; where seeds differ, with the one that has most of them."""
         batch_size, epochs = self.protocol.learner.batch_size, self.protocol.epochs
-        steps = [max(1, -(-rows // batch_size)) for rows in self.plan.training_rows(self.source)]
-        short = [each * epochs for each in steps if each * epochs < FEW_STEPS]
-        if not short:
+        orders = [self._parts(seed) for seed in range(self.seeds if self.shuffles else 1)]
+        rows = [self.plan.training_rows(self.source, parts) for parts in orders]
+        pass_steps = [[max(1, -(-count // batch_size)) for count in counts] for counts in rows]
+        n_short = [sum(each * epochs < FEW_STEPS for each in steps) for steps in pass_steps]
+        if not any(n_short):
             return []
-        which = f"{len(short)} of {len(steps)} tasks take fewer than {FEW_STEPS} steps, the shortest {min(short)}"
-        epochs = -(-FEW_STEPS // min(steps))
-        return [f"{which}: too few to learn much; try --epochs {epochs}, or a smaller batch_size in --learner"]
+        shortest = min(map(min, pass_steps))
+        how_many = f"{'up to ' * (min(n_short) < max(n_short))}{max(n_short)} of {len(pass_steps[0])}"
+        which = f"{how_many} tasks take fewer than {FEW_STEPS} steps, the shortest {shortest * epochs}"
+        enough = -(-FEW_STEPS // shortest)
+        return [f"{which}: too few to learn much; try --epochs {enough}, or a smaller batch_size in --learner"]
 
     def run(self, methods: Sequence[Method]) -> list[Found]:
         """Learns the stream with every method and seed, joint training first, since others are measured against it.
@@ -105,15 +110,17 @@ class Experiment:
         parts: Sequence[Sequence[int]] | None = None,
     ) -> Run:
         """One run; `joint` is the last row of the joint bound, if there is one, `parts` the classes of each task."""
-        stream = self.plan.stream(self.source, parts or self.plan.parts(self.source, self._shuffled(seed)))
+        stream = self.plan.stream(self.source, parts or self._parts(seed))
         interval = measuring_interval(self.measure_every, stream, self.protocol)
         outcome = Study(stream, self.protocol, method, seed).run(interval)
         return run_of(outcome, seed, method.is_joint, joint)
 
-    def _shuffled(self, seed: int) -> list[int] | None:
+    def _parts(self, seed: int) -> list[list[int]]:
+        """The classes of each task of a split, as this seed has them."""
         if not self.shuffles or seed == 0:
-            return None
-        return [int(label) for label in np.random.default_rng(seed).permutation(len(self.source.arrays.names))]
+            return self.plan.parts(self.source)
+        order = np.random.default_rng(seed).permutation(len(self.source.arrays.names))
+        return self.plan.parts(self.source, order.tolist())
 
     def document(self) -> dict[str, Any]:
         """Data, settings, machine and versions: what has to be known to repeat the experiment."""

@@ -87,12 +87,13 @@ class StreamPlan:
         left = f"{len(sizes)} tasks of {sizes[0]} classes: {n_classes - sum(sizes)} of {n_classes} are not learned"
         return [uneven] * (len(set(sizes)) > 1) + [left] * (sum(sizes) < n_classes)
 
-    def training_rows(self, source: Source) -> list[int]:
-        """How many training rows each task has, classes in the labels' order."""
+    def training_rows(self, source: Source, parts: Sequence[Sequence[int]] | None = None) -> list[int]:
+        """How many training rows each task has; `parts` as for `stream`."""
         labels = source.arrays.train_labels
         if self.kind != "split":
             return [len(labels)] * len(self.task_sizes(source))
-        return [int(np.isin(labels, own).sum()) for own in self.parts(source)]
+        by_class = np.bincount(labels, minlength=len(source.arrays.names))
+        return [int(by_class[list(own)].sum()) for own in parts or self.parts(source)]
 
     def stream(self, source: Source, parts: Sequence[Sequence[int]] | None = None) -> Stream:
         """The stream; `parts` are the classes of each task of a split, by default in the labels' order.

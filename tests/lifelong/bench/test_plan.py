@@ -172,7 +172,7 @@ def test_a_plan_that_does_not_fit_is_refused(digits: Source, plan: StreamPlan, s
 @pytest.mark.parametrize("settings", [{}, {"tasks": 2}, {"classes_per_task": 1}, {"kind": "rotated"}])
 def test_a_single_class_is_no_stream(digits: Source, scenario: Any, settings: dict[str, Any]) -> None:
     single = Source(replace(digits.arrays, names=["0"]))
-    with pytest.raises(InvalidConfiguration, match="a stream needs at least two classes: .* has 1"):
+    with pytest.raises(InvalidConfiguration, match=r"a stream needs at least two classes: .* has 1"):
         StreamPlan(scenario=scenario, **settings).task_sizes(single)
 
 
