@@ -1,5 +1,6 @@
 """The settings of every strategy, read off its class: for the documentation and for `lifelong config show`."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -87,6 +88,4 @@ def _whole(schema: Mapping[str, Any]) -> str:
 
 def _plain(value: Any) -> str:
     """A value as YAML has it."""
-    return (
-        {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
-    )
+    return value if isinstance(value, str) else json.dumps(value)
