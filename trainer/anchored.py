@@ -47,8 +47,8 @@ class Anchored(Naive):
         self._anchor(network, importance)
 
     def is_capturable(self) -> bool:
-        """True: the anchor moves only when a task ends."""
-        return True
+        """Unless a projection is added: the anchor moves only when a task ends."""
+        return type(self).project_gradients is Naive.project_gradients
 
     def curvature(self) -> float:
         """λ max_p Ω_p."""

@@ -12,6 +12,11 @@ from trainer.states import State
 from trainer.vectors import FollowingVectors
 
 
+def is_read_at_once(scalar: Tensor) -> bool:
+    """Whether a number is where the program runs, so that reading it waits for nothing."""
+    return scalar.is_cpu
+
+
 class QuadraticPenalty:
     """½ λ Σ_t Σ_p F_tp (θ_p − θ_tp)² over past tasks t, in two vectors whatever the number of tasks.
 
@@ -67,7 +72,8 @@ class QuadraticPenalty:
     def take_off(self, gradient: Tensor, strength: float, out: Tensor) -> Tensor:
         """A gradient (P,) less that of this penalty, λ (A θ − B), at the parameters where the penalty was called last.
 
-        It stands in `out`; before the first anchor it is the given one itself.
+        The penalty must be a summand of the loss, without a factor. The result stands in `out`; before the first anchor
+        it is the given one itself.
         """
         if self._largest == 0.0:
             return gradient
@@ -86,7 +92,7 @@ class QuadraticPenalty:
     def _add_gradient(self, network: Network, strength: float, scale: Tensor) -> None:
         """Adds λ (A θ − B) · scale; on a GPU without waiting for the scale."""
         root, scratch = self._vectors["root"], self._scratch
-        if scale.is_cpu:
+        if is_read_at_once(scale):
             network.gradient.addcmul_(root, scratch, value=-strength * float(scale))
         else:
             network.gradient.addcmul_(root, scratch.mul_(scale), value=-strength)
@@ -138,7 +144,8 @@ class SignedPenalty:
     def take_off(self, gradient: Tensor, strength: float, out: Tensor) -> Tensor:
         """A gradient (P,) less that of this penalty, λ Ω (θ − θ*), at the parameters where it was called last.
 
-        It stands in `out`; before the first anchor it is the given one itself.
+        The penalty must be a summand of the loss, without a factor. The result stands in `out`; before the first anchor
+        it is the given one itself.
         """
         return gradient if self._largest == 0.0 else torch.sub(gradient, self._pull, alpha=strength, out=out)
 
@@ -191,7 +198,7 @@ class _Direct(Function):
 
 def _add(gradient: Tensor, pull: Tensor, strength: float, scale: Tensor) -> None:
     """Adds strength · scale · pull; on a GPU without waiting for the scale, and `pull` is scaled then."""
-    if scale.is_cpu:
+    if is_read_at_once(scale):
         gradient.add_(pull, alpha=strength * float(scale))
     else:
         gradient.add_(pull.mul_(scale), alpha=strength)

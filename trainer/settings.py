@@ -14,8 +14,8 @@ class LearnerSettings(Specification):
     At most `batch_size` rows of a step are new; replay adds its own. So that few events count, a round takes at least
     `min_steps` steps: those that follow its one pass learn samples of `extra_rows` rows of it and of recent events.
     With `precision: bfloat16` the products of matrices are computed in that type while it learns, and nothing else is:
-    quicker where the processor has instructions for it. On a GPU, steps are captured as CUDA `graphs` where the
-    strategies allow it.
+    quicker where the processor has instructions for it. With `graphs`, steps on a GPU are captured as CUDA graphs where
+    the strategies allow it; modules must do the same in each step.
     """
 
     batch_size: int = Field(default=128, gt=0, le=65_536)
@@ -25,7 +25,7 @@ class LearnerSettings(Specification):
     clip_norm: float = Field(default=10.0, gt=0)
     min_steps: int = Field(default=25, ge=0, le=10_000)
     extra_rows: int = Field(default=24, gt=0, le=65_536)
-    graphs: bool = True
+    graphs: bool = False
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     num_gpus: float = Field(default=0, ge=0)
     threads: int = Field(default=1, gt=0, le=256)

@@ -42,8 +42,8 @@ class L2(Naive):
             self._quadratic.renew(network, torch.ones_like(network.theta), decay=0)
 
     def is_capturable(self) -> bool:
-        """True: the anchor moves only when a task ends."""
-        return True
+        """Unless a projection is added: the anchor moves only when a task ends."""
+        return type(self).project_gradients is Naive.project_gradients
 
     def curvature(self) -> float:
         """λ times the number of anchors."""
