@@ -106,7 +106,7 @@ def run(
     Raises:
         InvalidConfiguration: a strategy cannot work on these tasks or this network.
         MissingDataSet: bAbI is neither here nor to be had.
-        BadFile: it is not the published one.
+        BadFile: it is not the published one, or the results file is unreadable or cannot be written.
     """
     tasks = [held_out(each) for each in babi()] if holds_out else babi()
     made = stream(tasks, story_input(tasks), "bAbI, held-out questions" if holds_out else "bAbI")

@@ -22,7 +22,8 @@ class Keyed(Protocol):
 
 
 BEGIN = b'{"key":'
-"""How a run's line begins: one that a kill cut off is passed over, anything else is not ours to write to."""
+"""How a run's line begins: one that a kill cut off, even in here, is passed over; anything else is not ours to write
+to."""
 RunT = TypeVar("RunT", bound=Keyed)
 
 
@@ -54,10 +55,10 @@ class Results(Generic[RunT]):
             if line.strip():
                 run = msgspec.json.decode(line, type=kind)
                 self._runs[run.key] = run
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, UnicodeDecodeError, RecursionError):
             raise BadFile("bad_results", f"{where} is no run of this command") from None
         except msgspec.DecodeError:
-            if not line.startswith(BEGIN):
+            if not (line.startswith(BEGIN) or BEGIN.startswith(line)):
                 raise BadFile("bad_results", f"{where} is no run of this command") from None
 
     def find(self, key: str) -> RunT | None:
@@ -65,10 +66,18 @@ class Results(Generic[RunT]):
         return self._runs.get(key)
 
     def add(self, run: RunT) -> None:
-        """Stores a run."""
+        """Stores a run.
+
+        Raises:
+            BadFile: `unwritable`, which costs this run and none before it.
+        """
+        try:
+            with self._path.open("ab") as file:
+                file.write(msgspec.json.encode(run) + b"\n")
+        except OSError as error:
+            fault = f"--results {self._path}: {error.strerror}; finished runs are kept"
+            raise BadFile("unwritable", fault) from None
         self._runs[run.key] = run
-        with self._path.open("ab") as file:
-            file.write(msgspec.json.encode(run) + b"\n")
 
 
 def key_of(*settings: str | int) -> str:
