@@ -25,6 +25,10 @@ TEST_SEED = 0
 TEXT_COLUMNS = ("text", INSTANCE_COLUMN)
 TRAIN_ARRAYS = (("instances", "labels"), ("train_instances", "train_labels"), ("x_train", "y_train"))
 TEST_ARRAYS = (("test_instances", "test_labels"), ("x_test", "y_test"))
+SHOWN_NAMES = 5
+"""How many labels an error names."""
+CHANNELS = (1, 3, 4)
+"""How many channels images have: grey, colours, colours and opacity."""
 IDX_IMAGES, IDX_LABELS = "images-idx3", "labels-idx1"
 TEST_WORDS = ("t10k", "test")
 """What stands in the name of a test file where the training file has `train`."""
@@ -85,12 +89,22 @@ def _held_out(labels: Indices, names: Sequence[str], file: str) -> NDArray[np.bo
     """Which rows test: a share of each label's, at least one."""
     random = np.random.default_rng(TEST_SEED)
     held_out = np.zeros(len(labels), dtype=bool)
+    _require_two_rows([names[label] for label in np.flatnonzero(np.bincount(labels) == 1)], file)
     for label in range(len(names)):
         own = random.permutation(np.flatnonzero(labels == label))
-        if len(own) < 2:
-            raise BadFile("too_few_rows", f"{file}: a label has a single row, so that none is left to test it")
         held_out[own[: max(1, round(TEST_SHARE * len(own)))]] = True
     return held_out
+
+
+def _require_two_rows(single: Sequence[str], file: str) -> None:
+    """Refuses labels that have one row only, by their names, the first few where there are many."""
+    if single:
+        more = f" and {len(single) - SHOWN_NAMES} more" if len(single) > SHOWN_NAMES else ""
+        named = ", ".join(single[:SHOWN_NAMES]) + more
+        which = (
+            f"the label {named} has a single row" if len(single) == 1 else f"the labels {named} have a single row each"
+        )
+        raise BadFile("too_few_rows", f"{file}: {which}: one must be left to test it")
 
 
 def _by_number(label: str) -> tuple[bool, int, str]:
@@ -102,6 +116,7 @@ def _read_csv(path: Path) -> tuple[Labelled, None]:
     places: list[str] = []
     rows: list[dict[str, str]] = []
     for place, row in csv_rows(path):
+        _require_label(row["label"], place)
         places.append(place)
         rows.append(row)
     if not rows:
@@ -183,7 +198,15 @@ def _labelled(instances: Cells, labels: Cells, file: str) -> Labelled:
     if labels.ndim != 1 or instances.ndim == 0 or len(instances) != len(labels) or not len(labels):
         raise BadFile("bad_header", f"{file}: its arrays are not equally long, or hold no rows")
     names = [str(label) for label in labels.tolist()]
+    for row, label in enumerate(labels.tolist()):
+        _require_label(label, f"{file}: row {row}")
     return Labelled(*_encoded_array(instances, file), names)
+
+
+def _require_label(label: Any, place: str) -> None:
+    """Refuses an empty cell, and what tables read by NumPy or pandas have in its place: NaN."""
+    if not str(label).strip() or (isinstance(label, float) and math.isnan(label)):
+        raise BadFile("bad_row", f"{place}: the label is blank; give it one, or leave the row out")
 
 
 def _encoded_array(instances: Cells, file: str) -> tuple[InputSpec, Cells]:
@@ -192,6 +215,9 @@ def _encoded_array(instances: Cells, file: str) -> tuple[InputSpec, Cells]:
         return _checked(TextInput(), instances.tolist(), file)
     if instances.dtype.kind not in "biuf" or not 1 <= len(shape) <= 4 or not math.prod(shape):
         raise BadFile("bad_header", f"{file}: instances must be texts, or numbers of 1 to 4 dimensions")
+    if len(shape) == 3 and shape[-1] in CHANNELS and shape[0] not in CHANNELS:
+        expected = "expected (channels, height, width), as x.transpose(0, 3, 1, 2) makes them"
+        raise BadFile("channels_last", f"{file}: instances have the shape {shape}, their channels last: {expected}")
     if instances.dtype == np.uint8 and len(shape) in (2, 3):
         return ImageInput(shape=shape), instances
     return _checked(TensorInput(shape=shape), [*instances], file)

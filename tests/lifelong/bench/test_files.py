@@ -115,7 +115,10 @@ def test_idx_files_are_found_by_the_name_of_one(tmp_path: Path, packed: bool, te
         ("label\na\nb\n", "bad_header", "no column"),
         ("a,label\n", "too_few_rows", "no rows"),
         ("a,label\n1,x\n2,x\n", "too_few_labels", "two labels"),
-        ("a,label\n1,x\n2,x\n3,y\n", "too_few_rows", "single row"),
+        ("a,label\n1,x\n2,x\n3,y\n", "too_few_rows", "label y has a single row"),
+        ("a,label\n1,x\n2,x\n3,x\n4,y\n5,z\n", "too_few_rows", "labels y, z have a single row each"),
+        ("a,label\n1,x\n2,y\n3,\n4,x\n5,y\n", "bad_row", "line 4: the label is blank"),
+        ("a,label\n1, \n2, \n3,x\n4,x\n", "bad_row", "line 2: the label is blank"),
         ("a,label\n1,x\n2,y\noops,x\n4,y\n5,y\n", "bad_row", "line 4: a value is not a number"),
         ("a,label\n1,x\n2,y\ninf,x\n4,y\n", "bad_row", "line 4: a value is not finite"),
         ("a,label\n1,x\n2\n", "bad_row", "line 3"),
@@ -145,12 +148,33 @@ def test_a_csv_file_that_cannot_be_learned_from(tmp_path: Path, content: str, co
             {"x_train": np.ones((4, 2)), "y_train": [0, 1, 0, 1], "x_test": np.ones((2, 2)), "y_test": [0, 2]},
             "other labels",
         ),
+        ({"instances": np.ones((4, 2)), "labels": ["a", "", "a", ""]}, "row 1: the label is blank"),
+        ({"instances": np.ones((4, 2)), "labels": [1, 2, 1, np.nan]}, "row 3: the label is blank"),
         ({"instances": np.array([{}, {}]), "labels": np.arange(2)}, "not an npz file of plain arrays"),
     ],
 )
 def test_an_npz_file_that_cannot_be_learned_from(tmp_path: Path, arrays: dict[str, Any], said: str) -> None:
     with pytest.raises(BadFile, match=said):
         read_file(save(tmp_path / "a.npz", **arrays))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_images_with_their_channels_last_are_refused_with_what_turns_them(
+    tmp_path: Path, kind: Any, channels: int
+) -> None:
+    images, labels = np.ones((10, 6, 5, channels), kind), np.arange(10) % 2
+    with pytest.raises(BadFile, match="channels, height, width") as caught:
+        read_file(save(tmp_path / "a.npz", x_train=images, y_train=labels))
+    assert caught.value.code == "channels_last"
+    assert "x.transpose(0, 3, 1, 2)" in caught.value.detail
+    turned = read_file(save(tmp_path / "b.npz", x_train=images.transpose(0, 3, 1, 2), y_train=labels))
+    assert turned.spec.row_shape == (channels, 6, 5)
+
+
+def test_images_with_as_many_columns_as_channels_are_read_as_they_are(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.npz", instances=np.ones((10, 3, 8, 4), np.uint8), labels=np.arange(10) % 2)
+    assert read_file(path).spec == ImageInput(shape=(3, 8, 4))
 
 
 def test_a_plain_array_with_the_name_of_an_archive_is_refused(tmp_path: Path) -> None:
