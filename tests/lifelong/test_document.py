@@ -13,7 +13,11 @@ pytestmark = pytest.mark.unit
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"!!python/object/apply:os.system [id]", "line 1: not valid YAML"),
+        (b"!!python/object/apply:os.system [id]", "line 1: tags are not read"),
+        (b"a: 1\nb: !!timestamp 'x'", "line 2: tags are not read"),
+        (b"a: !!bool x", "line 1: tags are not read"),
+        (b"a: !!int ''", "line 1: tags are not read"),
+        (b"a: 1" + b":00" * 200 + b".5", "not valid YAML"),
         (b"a: &a [1]\nb: *a", "line 2: aliases are not read"),
         (b"a: 1\nb: 2\na: 3", "line 3: a: this key is given twice"),
         (b"a:\n  b: 1\n  b: 2", "line 3: b: this key is given twice"),
@@ -23,7 +27,9 @@ pytestmark = pytest.mark.unit
         (b"- 1", "must be a mapping"),
         (b"1: x", "must be a mapping"),
         (b"", "must be a mapping"),
-        (b"[" * 1000, "not valid YAML"),
+        (b"a:\n  " + b"[" * 5000, "line 2: nested more than 100 deep"),
+        (b"- " * 5000, "line 1: nested more than 100 deep"),
+        (b"a: " + b"{b: " * 5000, "line 1: nested more than 100 deep"),
         (b"#" * (MAX_CONFIG_BYTES + 1), "larger than"),
     ],
 )
@@ -34,6 +40,12 @@ def test_what_is_not_a_plain_mapping_is_refused_in_one_line(tmp_path: Path, cont
         read_document(path)
     assert said in caught.value.detail
     assert "\n" not in caught.value.detail
+
+
+def test_many_lists_beside_each_other_are_not_nested(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("a:\n" + "- [[1], {b: [2]}]\n" * 200 + "c:\n  - - 3\n")
+    assert read_document(path)["c"] == [[3]]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
