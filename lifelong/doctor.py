@@ -52,12 +52,19 @@ def _programs() -> Iterator[Check]:
 def _machine(state: Path) -> Iterator[Check]:
     memory = psutil.virtual_memory().available
     yield Check("memory", "good" if memory >= MIN_MEMORY_BYTES else "note", f"{memory / 2**30:.1f} GiB available")
-    existing = next(path for path in (state.absolute(), *state.absolute().parents) if path.exists())
+    existing = next(path for path in (state.absolute(), *state.absolute().parents) if _is_there(path))
     disk = psutil.disk_usage(str(existing)).free
     yield Check("disk", "good" if disk >= MIN_DISK_BYTES else "note", f"{disk / 2**30:.1f} GiB free at {existing}")
     yield Check(
         "cores", "good", str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # it may not be looked at, or no file can have this name
+        return False
 
 
 def _data() -> Check:
@@ -76,8 +83,13 @@ def _port(port: int) -> Check:
 
 
 def _state(state: Path) -> Iterator[Check]:
-    if not state.exists():
+    try:
+        state.stat()
+    except FileNotFoundError:
         yield Check("state", "good", f"{state} does not exist yet")
+        return
+    except OSError as error:
+        yield Check("state", "bad", f"{state}: {error.strerror}")
         return
     if not state.is_dir() or not os.access(state, os.W_OK | os.X_OK):
         yield Check("state", "bad", f"{state} is not a directory that can be written")
