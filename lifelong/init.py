@@ -1,6 +1,7 @@
 """Writes a commented configuration: what must be set is set, everything else is shown with its default."""
 
 import inspect
+import re
 import textwrap
 import typing
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 
 from contracts.errors import InvalidConfiguration
 from contracts.inputs import parse_input
+from contracts.names import SIMPLE_NAME
 from lifelong.settings import Settings
 from trainer.catalogue import kinds
 
@@ -32,8 +34,10 @@ def write(path: Path, model: str, kind: Kind) -> None:
     """Writes the configuration; `lifelong up` accepts it as it stands.
 
     Raises:
-        InvalidConfiguration: the file exists already or cannot be written.
+        InvalidConfiguration: no model can have this name, or the file exists already or cannot be written.
     """
+    if not re.fullmatch(SIMPLE_NAME, model):
+        raise InvalidConfiguration("invalid_configuration", f"--model: must match pattern '^{SIMPLE_NAME}$'")
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(template(model, kind))
@@ -50,7 +54,7 @@ def template(model: str, kind: Kind) -> str:
     lines = [
         *_comment("One model of lifelong. Start it: lifelong up FILE. See every setting: lifelong config show FILE."),
         *_comment("A variable LIFELONG__LEARNER__BATCH_SIZE=64 of the environment overrides learner.batch_size."),
-        *("", f"model: {model}", "", f"# What one instance looks like: {meaning}.", f"input: {example}"),
+        *("", f"model: {_flow(model)}", "", f"# What one instance looks like: {meaning}.", f"input: {example}"),
     ]
     for name, field in Settings.model_fields.items():
         if not field.is_required():

@@ -35,3 +35,18 @@ def test_a_file_that_exists_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfiguration, match="exists already"):
         write(path, "mymodel", "tensor")
     assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("model", ["null", "5", "yes", "1_0", "0x1f", "1e5", "on", "a", "x" * 63])
+def test_a_name_that_yaml_would_read_as_something_else_stays_a_name(tmp_path: Path, model: str) -> None:
+    path = tmp_path / "config.yaml"
+    write(path, model, "tensor")
+    assert load_settings(path).model == model
+
+
+@pytest.mark.parametrize("model", ["../x", "", "a: b", "Upper", "a\n", "x" * 64, "x" * 500])
+def test_a_name_that_the_configuration_would_refuse_writes_nothing(tmp_path: Path, model: str) -> None:
+    path = tmp_path / "config.yaml"
+    with pytest.raises(InvalidConfiguration, match=r"^--model: must match pattern '\^\[a-z0-9\]"):
+        write(path, model, "tensor")
+    assert not path.exists()
