@@ -4,9 +4,9 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from contracts.errors import InvalidConfiguration
@@ -25,6 +25,15 @@ from trainer.settings import LearnerSettings
 
 VARIABLE_PREFIX = "LIFELONG__"
 DEFAULT_STRATEGIES: list[dict[str, Any]] = [{"kind": "replay", "capacity": 2000}, {"kind": "ewc", "strength": 10.0}]
+
+
+def _mapping(entry: Any) -> Any:
+    if not isinstance(entry, dict):
+        raise ValueError("must be a mapping such as {kind: replay}")
+    return entry
+
+
+StrategyEntry = Annotated[dict[str, Any], BeforeValidator(_mapping)]
 
 
 class Settings(BaseSettings):
@@ -47,7 +56,7 @@ class Settings(BaseSettings):
     network: NetworkSpec = Field(default_factory=lambda known: default_network(known["input"]))
     """What is trained: mlp, conv, text, or your own module by `import: package.module:build`; its default depends on
     the input."""
-    strategies: list[dict[str, Any]] = Field(default=DEFAULT_STRATEGIES, max_length=16)
+    strategies: list[StrategyEntry] = Field(default=DEFAULT_STRATEGIES, max_length=16)
     """What protects old tasks; each entry names its `kind`, and together they act as one. An empty list is plain
     fine-tuning."""
     feedback: FeedbackSettings = SqliteSettings()

@@ -49,6 +49,8 @@ def test_the_default_network_fits_the_input(tmp_path: Path) -> None:
         ("network: {hidden: [3]}", "config.yaml: network.kind: this key is required: one of mlp, conv, text, memory"),
         ("learner: {batch_size: 0}", "config.yaml: learner.batch_size: must be greater than 0"),
         ("learner: 3", "config.yaml: learner: must be a mapping of keys to values"),
+        ("strategies: [replay, ewc]", "config.yaml: strategies.0: must be a mapping such as {kind: replay} (1 more)"),
+        ("strategies: [{kind: l2}, 3]", "config.yaml: strategies.1: must be a mapping such as {kind: replay}"),
         ("labels: {scenario: domain}", "config.yaml: labels.names: the domain scenario needs the list of labels"),
         (
             "feedback: {kind: kafka, bootstrap_server: x}",
