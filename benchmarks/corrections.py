@@ -12,6 +12,7 @@ from benchmarks.trajectory import Moment, Rhythm, Run, only
 from benchmarks.verdicts import average_test_accuracy
 from contracts.labels import Column
 from contracts.versions import Decision
+from lifelong.settings import DEFAULT_STRATEGIES
 from networks.build import build
 from trainer.answers import Answers, Best, pair
 from trainer.catalogue import load
@@ -52,7 +53,7 @@ def few_events(
     late = without(stream, label, trials, task)
     total = sum(1 for name in late.events.labels if name == label)
     base = len(late.events) - total
-    run = Run(replace(late, events=late.events.select(range(base))), DEFAULT, seed)
+    run = Run(replace(late, events=late.events.select(range(base))), DEFAULT_STRATEGIES, seed)
     list(run.moments(GROUNDWORK))
     run = continued(run, late)
     champion, state, trained = run.moment(base - 1), run.learner.state(), list(run.trained)
@@ -82,7 +83,7 @@ def single_corrections(
     spare = stream.events.select([int(i) for i in np.setdiff1d(np.arange(len(stream.events)), kept)])
     base = stream.events.select([int(i) for i in kept])
     whole = Part(np.concatenate([base.rows, spare.rows]), [*base.labels, *spare.labels], [*base.tasks, *spare.tasks])
-    run = Run(replace(stream, events=base), DEFAULT, seed)
+    run = Run(replace(stream, events=base), DEFAULT_STRATEGIES, seed)
     list(run.moments(GROUNDWORK))
     run = continued(run, replace(stream, events=whole))
     champion = run.moment(len(base) - 1)
@@ -112,9 +113,6 @@ def _mistakes(run: Run, events: Sequence[int]) -> list[int]:
     network, batch = run.learner.network, run.batch(events)
     wrong = network(batch.inputs).argmax(dim=1) != batch.targets
     return [event for event, is_wrong in zip(events, wrong.tolist(), strict=True) if is_wrong]
-
-
-DEFAULT: list[dict[str, Any]] = [{"kind": "replay", "capacity": 2000}, {"kind": "ewc", "strength": 10}]
 
 
 def best_of(probe: Answers) -> dict[str, Best]:

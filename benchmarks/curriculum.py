@@ -25,13 +25,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.offline import REPLAY_AND_EWC
 from contracts.inputs import ImageInput
 from contracts.labels import LabelSpec
 from feedback.settings import PredictionSettings, SqliteSettings
 from feedback.sqlite import SqliteLog
 from lifelong.data import DataSet, mnist
 from lifelong.output import emit
+from lifelong.settings import DEFAULT_STRATEGIES
 from networks.settings import MlpSpec
 from trainer.assembly import TrainerConfiguration, assemble
 from trainer.loop import Trainer
@@ -39,7 +39,7 @@ from trainer.policies import CurriculumKind, ProbeSettings, PromotionSettings, T
 from trainer.settings import LearnerSettings
 
 STRATEGIES: dict[str, list[dict[str, Any]]] = {
-    "replay 2,000 + EWC": REPLAY_AND_EWC,
+    "replay 2,000 + EWC": DEFAULT_STRATEGIES,
     "replay 100": [{"kind": "replay", "capacity": 100}],
 }
 

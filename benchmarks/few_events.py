@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.offline import REPLAY_AND_EWC, Offline
+from benchmarks.offline import Offline
 from lifelong.data import DataSet, mnist
 from lifelong.output import emit
+from lifelong.settings import DEFAULT_STRATEGIES
 
 HELD_OUT = 10_000
 EVENTS_PER_ROUND = 128
@@ -49,7 +50,7 @@ class Row:
 def learn_nine(data: DataSet, tenth: int, seed: int) -> Offline:
     """Learns the other digits in one pass, as three tasks of three."""
     random = np.random.default_rng(seed)
-    offline = Offline(REPLAY_AND_EWC, seed)
+    offline = Offline(DEFAULT_STRATEGIES, seed)
     order = random.permutation([digit for digit in range(10) if digit != tenth])
     for task, digits in enumerate(order.reshape(3, 3)):
         chosen = random.permutation(np.flatnonzero(np.isin(data.train_labels, digits)))

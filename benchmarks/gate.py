@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.corrections import DEFAULT, few_events, single_corrections
+from benchmarks.corrections import few_events, single_corrections
 from benchmarks.streams import open_stream, untasked
 from benchmarks.trajectory import Moment, Rhythm, Run
 from benchmarks.verdicts import average_test_accuracy, counts, served, verdicts
+from lifelong.settings import DEFAULT_STRATEGIES
 from trainer.policies import PromotionSettings
 
 RHYTHMS = {
@@ -28,7 +29,11 @@ RHYTHMS = {
     "digits": Rhythm(events=32, min_steps=50, rounds=1),
     "clinc": Rhythm(events=128, min_steps=50, rounds=2),
 }
-STRATEGIES: dict[str, list[dict[str, object]]] = {"replay + EWC": [*DEFAULT], "naive": [], "joint": [{"kind": "joint"}]}
+STRATEGIES: dict[str, list[dict[str, object]]] = {
+    "replay + EWC": [*DEFAULT_STRATEGIES],
+    "naive": [],
+    "joint": [{"kind": "joint"}],
+}
 POLICIES = ((0.02, 0.10), (0.05, 0.10), (0.05, 0.15), (0.10, 0.15), (0.10, 0.20), (0.15, 0.30), (1.0, 1.0))
 """`max_drop` and `budget` that are compared; the last lets everything pass that wins something."""
 

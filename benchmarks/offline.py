@@ -17,7 +17,6 @@ from trainer.catalogue import load
 from trainer.learner import Learner, TrainingResult
 from trainer.settings import LearnerSettings
 
-REPLAY_AND_EWC: list[dict[str, Any]] = [{"kind": "replay", "capacity": 2000}, {"kind": "ewc", "strength": 10}]
 RECENT_ROWS = 256
 
 

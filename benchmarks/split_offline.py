@@ -18,15 +18,16 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.offline import REPLAY_AND_EWC, Offline
+from benchmarks.offline import Offline
 from lifelong.data import DataSet, mnist
 from lifelong.output import emit
+from lifelong.settings import DEFAULT_STRATEGIES
 
 STRATEGIES: dict[str, list[dict[str, Any]]] = {
     "fine-tuning": [],
     "EWC": [{"kind": "ewc"}],
     "replay 2,000": [{"kind": "replay"}],
-    "replay 2,000 + EWC": REPLAY_AND_EWC,
+    "replay 2,000 + EWC": DEFAULT_STRATEGIES,
     "joint": [{"kind": "joint"}],
 }
 

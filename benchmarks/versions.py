@@ -19,6 +19,7 @@ import psutil
 
 from contracts.labels import Column
 from contracts.versions import Artifact, Decision, EventRange, Lineage, ModelDocument, ProbeReport, pin
+from lifelong.settings import DEFAULT_STRATEGIES
 from registry.store import Registry
 
 WEIGHTS_BYTES = 4 * (784 * 400 + 400 + 400 * 400 + 400 + 400 * 10 + 10)
@@ -47,7 +48,7 @@ def version(number: int) -> Artifact:
         round=number,
         events=EventRange(first_sequence=1, last_sequence=128, count=128, sha256="0" * 64),
         processed_through=128,
-        strategies=[{"kind": "replay", "capacity": 2000}, {"kind": "ewc", "strength": 10}],
+        strategies=DEFAULT_STRATEGIES,
         seed=0,
         threads=1,
         code_version="0.1.0",

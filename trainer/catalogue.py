@@ -5,7 +5,6 @@ Reading names and errors needs no torch; only building a strategy does.
 
 import difflib
 import itertools
-import math
 import pkgutil
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -115,17 +114,19 @@ def _build(place: int, entry: Mapping[str, Any], seed: int) -> Strategy:
     if "seed" in known:
         fields.setdefault("seed", seed)
     adapter: TypeAdapter[Strategy] = TypeAdapter(own)
-    for name, value in fields.items():
-        if isinstance(value, float) and LARGEST < abs(value) < math.inf:
-            raise InvalidConfiguration("invalid_setting", f"strategies.{place}.{name}: must be {LARGEST:g} at most")
     try:
-        return adapter.validate_python(fields)
+        strategy = adapter.validate_python(fields)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in fault["loc"])
         unknown = fault["type"] == "unexpected_keyword_argument"
         what = f"unknown setting{_nearest(where, known)}" if unknown else fault["msg"]
         raise InvalidConfiguration("invalid_setting", f"strategies.{place}.{where}: {what}") from None
+    for name in known:
+        value = getattr(strategy, name)
+        if isinstance(value, float) and abs(value) > LARGEST:
+            raise InvalidConfiguration("invalid_setting", f"strategies.{place}.{name}: must be {LARGEST:g} at most")
+    return strategy
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from networks.flat import Network
 from trainer.batch import Batch
-from trainer.importance import all_logits, mean_importance, mean_of_singles, without_outliers
+from trainer.importance import in_pieces, mean_importance, mean_of_singles, without_outliers
 from trainer.loss import competing, masked
 
 FisherVariant = Literal["exact", "sampled", "predicted", "empirical"]
@@ -34,8 +34,9 @@ def fisher_diagonal(network: Network, examples: Batch, variant: FisherVariant = 
     computation of the Fisher information in continual learning*, 2025: EXACT, SAMPLE, EMPIRICAL.)
 
     `exact` is Σ_n J_nᵀ C_n J_n / N on the diagonal, J_n the derivative of row n's logits and C_n = diag(p) − p pᵀ. It
-    leaves out a part R_n of each C_n, positive semidefinite, with tr R_n ≤ 1e-6 Σ_m tr C_m / N: so no entry is too
-    large, and all rows together lack at most a millionth of the trace Σ_n tr C_n.
+    leaves out a part R_n of each C_n, positive semidefinite, with s_n tr R_n ≤ 1e-6 Σ_m s_m tr C_m / N or 1e-30, where
+    s = 1 + max x² over a row's inputs x stands for the size of J: so no entry is too large, and all rows together lack
+    at most a millionth of Σ_n s_n tr C_n. Entries that are tiny beside the largest may lack more of themselves.
 
     Raises:
         UnstableImportance: `non_finite_logits` or `non_finite_importance`.
@@ -51,14 +52,29 @@ def fisher_diagonal(network: Network, examples: Batch, variant: FisherVariant = 
 
 def _exact(network: Network, examples: Batch) -> Tensor:
     """Rows that need as many directions go together; those that need none are not visited."""
-    left = _left_after(_probabilities(network, examples, all_logits(network, examples)).sort(descending=True).values)
-    negligible = max(LEFT_OUT * float(left[:, 0].mean()), NEGLIGIBLE**2)
-    needed, order = (left > negligible).sum(dim=1).sort(stable=True)
+    pieces = list(in_pieces(network, examples))
+    whole = sum(float(_scaled_rest(network, *piece)[:, 0].sum()) for piece in pieces) / len(examples)
+    negligible = max(LEFT_OUT * whole, NEGLIGIBLE**2)
+    counts = [(_scaled_rest(network, *piece) > negligible).sum(dim=1) for piece in pieces]
+    needed, order = torch.cat(counts).sort(stable=True)
     rows = examples.select(order[needed > 0])
     if not len(rows):
         return torch.zeros_like(network.theta)
     choose = partial(_factor, network, negligible)
     return mean_of_singles(network, rows, choose, torch.square, EXACT_CHUNK, len(examples))
+
+
+def _scaled_rest(network: Network, batch: Batch, logits: Tensor) -> Tensor:
+    """The traces (rows, columns) that are left after k directions, times the rows' scales."""
+    p = _probabilities(network, batch, logits).sort(descending=True).values
+    return _left_after(p) * _scales(batch)
+
+
+def _scales(batch: Batch) -> Tensor:
+    """1 + max x² over the inputs x of each row, float64 (rows, 1); 1 where inputs are whole numbers."""
+    if not batch.inputs.is_floating_point():
+        return torch.ones(len(batch), 1, dtype=torch.float64, device=batch.inputs.device)
+    return 1 + batch.inputs.flatten(1).abs().amax(dim=1, keepdim=True).double().square()
 
 
 def _probabilities(network: Network, batch: Batch, logits: Tensor) -> Tensor:
@@ -87,7 +103,7 @@ def _factor(network: Network, negligible: float, batch: Batch, logits: Tensor) -
     negligible, and there are only as many as one of the rows needs.
     """
     p, order = _probabilities(network, batch, logits).sort(dim=1, descending=True, stable=True)
-    is_needed = _left_after(p) > negligible
+    is_needed = _left_after(p) * _scales(batch) > negligible
     n_directions = int(is_needed.sum(dim=1).max())
     tail = _tails(p)
     now, after, q, is_needed = (part[:, :n_directions] for part in (tail, tail[:, 1:], p, is_needed))

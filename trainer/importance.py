@@ -57,22 +57,24 @@ def mean_of_singles(
     return _finite(network, n_rows, lambda dtype: sums(dtype).div_(n_rows))
 
 
-def all_logits(network: Network, examples: Batch) -> Tensor:
-    """The logits `(rows, columns)` in evaluation mode, without a graph.
+def in_pieces(network: Network, examples: Batch) -> Iterator[tuple[Batch, Tensor]]:
+    """Some of the rows at a time with their logits `(rows, columns)` in evaluation mode, without a graph.
 
     Raises:
         UnstableImportance: `non_finite_logits`.
     """
-    with evaluating(network.module), torch.no_grad():
-        logits = torch.cat([network(piece.inputs) for piece in _pieces(examples, LARGEST_CHUNK)])
-    _check_finite(logits)
-    return logits
+    for piece in _pieces(examples, LARGEST_CHUNK):
+        with evaluating(network.module), torch.no_grad():
+            logits = network(piece.inputs)
+        _check_finite(logits)
+        yield piece, logits
 
 
 def without_outliers(examples: Batch) -> Batch:
     """The rows whose largest input is at most `OUTLIER` times the median row's; all where inputs are whole numbers.
 
     Raises:
+        UnstableImportance: `no_finite_rows`.
         ValueError: if there are no rows.
     """
     if not len(examples):
@@ -82,6 +84,8 @@ def without_outliers(examples: Batch) -> Batch:
     largest = examples.inputs.flatten(1).abs().amax(dim=1)
     typical = largest[largest > 0].median() if bool(largest.any()) else largest.median()
     usual = largest <= OUTLIER * typical.clamp(max=torch.finfo(largest.dtype).max / OUTLIER)
+    if not bool(usual.any()):
+        raise UnstableImportance("no_finite_rows", f"none of {len(examples)} rows is finite")
     return examples if bool(usual.all()) else examples.select(usual)
 
 

@@ -103,7 +103,7 @@ class Learner:
         """Copies of all tensors, and the rest as JSON; together they continue bit for bit."""
         parts = {"optimiser": self._optimiser.state_dict(), "strategy": self.strategy.state_dict()}
         tensors = {f"network.{name}": tensor.detach().cpu().clone() for name, tensor in self.network.tensors().items()}
-        document: dict[str, Any] = {"quarantine": self._quarantine.ids, **{part: {} for part in parts}}
+        document: dict[str, Any] = {"quarantine": list(self._quarantine.ids), **{part: {} for part in parts}}
         for part, state in parts.items():
             for name, value in state.items():
                 if isinstance(value, Tensor):

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from tests.trainer.strategy_contract.checks import same_rows
-from tests.trainer.stream import Stream, network
+from tests.trainer.stream import Stream, learner, network
 from trainer.batch import Batch
 from trainer.loss import classification_loss
 from trainer.strategies.der import DER
@@ -95,3 +95,21 @@ def test_saved_answers_stay_with_their_rows() -> None:
     assert same_rows(one, other)
     logits = subject(one.inputs)
     assert torch.equal(strategy.penalty(subject, one, logits), resumed.penalty(subject, other, logits))
+
+
+@pytest.mark.parametrize("number", [1e10, 1.7e12, 1e15])
+def test_a_time_stamp_among_the_inputs_does_not_stop_learning_for_good(number: float) -> None:
+    subject, rows = learner(DER(), tasks=1), STREAM.task(0)
+    rows.inputs[0] = number
+    skipped = [
+        subject.train(rows.select(slice(first, last)), rows.select(slice(0, first)), 25, last).skipped
+        for first, last in ((0, 1), (1, 40), (40, 96))
+    ]
+    assert skipped == [0, 0, 0]
+
+
+def test_answers_that_an_outlier_got_are_not_compared() -> None:
+    strategy, net, batch = DER(capacity=4, rows=8, beta=0), network(tasks=1), STREAM.task(0).select(slice(0, 4))
+    strategy.after_step(net, batch, torch.full((4, 2), 2e6))
+    mixed = strategy.replay(net, STREAM.task(0).select(slice(10, 14)))
+    assert float(strategy.penalty(net, mixed, torch.zeros(len(mixed), 2))) == 0.0

@@ -233,6 +233,19 @@ def test_rows_that_need_no_backward_pass_count_in_the_mean() -> None:
     assert float((found - expected).abs().max()) < 1e-5 * float(expected.max())
 
 
+@pytest.mark.parametrize("size", [1e2, 1e4])
+def test_certain_rows_with_large_inputs_are_not_left_out(size: float) -> None:
+    net = build(MlpSpec(hidden=[]), TensorInput(shape=(2,)), [Column(str(number)) for number in range(5)], seed=0)
+    net.theta.zero_()
+    (weight,) = (view for view in net.layout.views(net.theta).values() if view.dim() == 2)
+    weight[0, 1] = 18 / size
+    inputs = torch.tensor([[0.0, size]] * 30 + [[1.0, 0.0]] * 20)
+    zeros = torch.zeros(50, dtype=torch.int64)
+    batch = Batch(torch.arange(50), inputs, zeros, zeros)
+    expected = by_single_rows(net, batch)
+    assert float((fisher_diagonal(net, batch) - expected).abs().max()) < 1e-5 * float(expected.max())
+
+
 def test_an_outlier_does_not_count() -> None:
     network, batch = learned()
     outlying = replace(batch, inputs=batch.inputs.clone())

@@ -13,7 +13,9 @@ from networks.build import build
 from networks.flat import Network
 from networks.settings import MlpSpec
 from tests.trainer.modules import BUILT_IN, CLASSES, OWN, ROWS, Own, built, examples, owned
+from tests.trainer.stream import Stream, learner
 from trainer.batch import Batch
+from trainer.catalogue import load
 from trainer.importance import OUTLIER, Choose, UnstableImportance, mean_importance
 from trainer.layer_rules import Magnitude
 
@@ -133,3 +135,12 @@ def test_rows_that_are_all_zero_all_count() -> None:
     batch, choose = replace(given, inputs=torch.zeros_like(given.inputs)), partial(directions, 1)
     expected = by_loop(network, batch, choose, torch.square, rows=1)
     assert_same(mean_importance(network, batch, choose, torch.square), expected)
+
+
+@pytest.mark.parametrize("kind", ["ewc", "mas", "scp"])
+def test_a_task_without_a_finite_row_ends_without_an_anchor(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    subject, rows = learner(load([{"kind": kind}]), tasks=1), Stream().task(0)
+    rows.inputs[:] = torch.nan
+    subject.consolidate(rows)
+    assert subject.strategy.curvature() == 0.0
+    assert "could not anchor a task" in caplog.text

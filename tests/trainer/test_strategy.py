@@ -55,3 +55,9 @@ def test_a_wrong_setting_is_named_with_its_place(spec: list[dict[str, Any]], cod
     with pytest.raises(InvalidConfiguration, match=f"(?s){detail}") as caught:
         load(spec)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("number", ["1e300", "1e31", 10**40, 1e31])
+def test_no_number_may_leave_float32_however_it_is_written(number: object) -> None:
+    with pytest.raises(InvalidConfiguration, match=r"strategies\.0\.strength: must be 1e\+30 at most"):
+        load([{"kind": "ewc", "strength": number}])

@@ -11,6 +11,8 @@ from trainer.memory import ReplayBuffer
 from trainer.states import State
 from trainer.strategy import Fetch, Naive
 
+LARGEST_LOGIT = 1e6
+"""What is larger was an outlier's answer: its square would outweigh all that a network can learn."""
 NOTHING = torch.empty(0, dtype=torch.int64)
 
 
@@ -18,10 +20,11 @@ NOTHING = torch.empty(0, dtype=torch.int64)
 class DER(Naive):
     """α mean (z(x′) − z′)² over `rows` exemplars x′ and their columns + β mean CE(x″, y″) over `rows` others x″.
 
-    z′ are the logits of the step in which x′ was new; columns that came later are not compared. α = `alpha`; β = `beta`
-    0 is DER, any other DER++. Exemplars are drawn with replacement from a reservoir of `capacity` examples, which also
-    holds a logit for each column. (Buzzega et al., *Dark Experience for General Continual Learning*, 2020, eq. 5 and 6;
-    the mean over columns is that of the authors' code, to which published α refer.)
+    z′ are the logits of the step in which x′ was new; columns that came later are not compared, nor are outliers'
+    logits. α = `alpha`; β = `beta` 0 is DER, any other DER++. Exemplars are drawn with replacement from a reservoir of
+    `capacity` examples, which also holds a logit for each column. (Buzzega et al., *Dark Experience for General
+    Continual Learning*, 2020, eq. 5 and 6; the mean over columns is that of the authors' code, to which published α
+    refer.)
     """
 
     capacity: int = Field(default=2000, gt=0, le=10_000_000)
@@ -57,9 +60,9 @@ class DER(Naive):
         self._hold(logits.shape[1], logits.device)
         slots = self._slots.to(logits.device)
         past, widths = self._logits[slots], self._widths.to(logits.device)[slots]
-        compared = torch.arange(past.shape[1], device=logits.device) < widths[:, None]
+        compared = (torch.arange(past.shape[1], device=logits.device) < widths[:, None]) & (past.abs() <= LARGEST_LOGIT)
         change = (logits[rows, : past.shape[1]] - past).masked_fill(~compared, 0.0)
-        return self.alpha * change.square().sum() / compared.sum()
+        return self.alpha * change.square().sum() / compared.sum().clamp(min=1)
 
     def after_step(self, network: Network, batch: Batch, logits: Tensor) -> None:  # noqa: ARG002
         """Offers the new rows to the buffer, with what the network answered them."""

@@ -22,7 +22,7 @@ class EWC(Anchored):
     Either way cost and memory are those of one task. λ only compares between runs with the same Fisher variant.
     """
 
-    strength: float = Field(default=100.0, ge=0, allow_inf_nan=False)
+    strength: float = Field(default=10.0, ge=0, allow_inf_nan=False)
     mode: Literal["separate", "online"] = "separate"
     decay: float = Field(default=1.0, ge=0, le=1)
     fisher: FisherVariant = "exact"
