@@ -12,6 +12,8 @@ LEFT, TOP, BOTTOM, RIGHT = 38.0, 22.0, 30.0, 10.0
 BAR_WIDTH, BAR_STEP, DOT = 310.0, 42.0, 3.0
 LETTER = 6.2
 """Pixels that a letter of a band's title takes, about."""
+BAR_LETTER = 7.2
+"""Pixels that a letter of a bar's name or number takes, at most about."""
 
 
 class Series(NamedTuple):
@@ -147,7 +149,7 @@ def bars(title: str, rows: Sequence[Bar], limits: tuple[float, float]) -> Markup
 def _bar(row: Bar, place: int, x: Callable[[float], float]) -> list[Markup]:
     top = BAR_STEP * place
     drawn = [
-        element("text", row.title, x=0, y=top + 13, class_="name"),
+        element("text", *_fitting(row), x=0, y=top + 13, class_="name"),
         element("text", row.text, x=BAR_WIDTH, y=top + 13, class_="value end"),
     ]
     drawn.append(element("line", x1=x(0.0), x2=x(0.0), y1=top + 18, y2=top + 34, class_="zero"))
@@ -157,3 +159,11 @@ def _bar(row: Bar, place: int, x: Callable[[float], float]) -> list[Markup]:
     box = {"x": start, "y": top + 20, "width": max(stop - start, 1.0), "height": 12.0}
     dots = (element("circle", cx=x(run), cy=top + 26, r=DOT, class_="run") for run in row.runs)
     return [*drawn, element("rect", class_=f"bar s{place % N_COLOURS}", **box), *dots]
+
+
+def _fitting(row: Bar) -> list[Markup | str]:
+    """A bar's name, cut where it would meet its number; the whole name is then its title."""
+    room = int(BAR_WIDTH / BAR_LETTER) - len(row.text) - 1
+    if len(row.title) <= room:
+        return [row.title]
+    return [element("title", row.title), f"{row.title[: room - 1]}…"]

@@ -11,7 +11,7 @@ from rich.table import Table
 from lifelong.bench.experiment import Experiment
 from lifelong.bench.methods import methods
 from lifelong.bench.plan import StreamPlan, learner_for, network_for
-from lifelong.bench.report import learning, matrices, numbers, overview, page, shown
+from lifelong.bench.report import intransigence_bound, learning, matrices, numbers, overview, page, shown
 from lifelong.bench.results import MEASURES, Found
 from lifelong.bench.sources import open_source
 from lifelong.bench.study import Protocol
@@ -102,7 +102,8 @@ def _tables(learned: Sequence[Found], document: Mapping[str, Any]) -> list[Any]:
     own = [each for each in learned if not each.is_joint]
     matrix = {"tasks": document["tasks"], "R": own[-1].accuracy} if own else None
     shown_matrix = [matrix_table(matrix, f"{own[-1].name}: accuracy in %, mean over seeds")] if matrix else []
-    return [*shown_matrix, measures_table(learned, "after all tasks, in %")]
+    bound = intransigence_bound(learned)
+    return [*shown_matrix, measures_table(learned, "after all tasks, in %"), *([bound] if bound else [])]
 
 
 def _page(learned: Sequence[Found], document: Mapping[str, Any]) -> str:

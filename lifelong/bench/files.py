@@ -89,7 +89,7 @@ def _held_out(labels: Indices, names: Sequence[str], file: str) -> NDArray[np.bo
     """Which rows test: a share of each label's, at least one."""
     random = np.random.default_rng(TEST_SEED)
     held_out = np.zeros(len(labels), dtype=bool)
-    _require_two_rows([names[label] for label in np.flatnonzero(np.bincount(labels) == 1)], file)
+    _require_two_rows([names[label] for label in np.flatnonzero(np.bincount(labels) == 1).tolist()], file)
     for label in range(len(names)):
         own = random.permutation(np.flatnonzero(labels == label))
         held_out[own[: max(1, round(TEST_SHARE * len(own)))]] = True
@@ -101,10 +101,8 @@ def _require_two_rows(single: Sequence[str], file: str) -> None:
     if single:
         more = f" and {len(single) - SHOWN_NAMES} more" if len(single) > SHOWN_NAMES else ""
         named = ", ".join(single[:SHOWN_NAMES]) + more
-        which = (
-            f"the label {named} has a single row" if len(single) == 1 else f"the labels {named} have a single row each"
-        )
-        raise BadFile("too_few_rows", f"{file}: {which}: one must be left to test it")
+        which = f"label {named} has a single row" if len(single) == 1 else f"labels {named} have a single row each"
+        raise BadFile("too_few_rows", f"{file}: the {which}: one must be left to test it")
 
 
 def _by_number(label: str) -> tuple[bool, int, str]:

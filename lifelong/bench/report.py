@@ -9,11 +9,12 @@ import msgspec
 
 from lifelong.bench.charts import N_COLOURS, Band, Bar, Series, bars, curves
 from lifelong.bench.markup import Markup, element, joined
+from lifelong.bench.methods import CUMULATIVE
 from lifelong.bench.results import MEASURES, Found, Measure, Row, Run
 from lifelong.tables import percent, signed
 
-BAR_LIMITS = {"average_accuracy": (0.0, 1.0), "backward_transfer": (-0.1, 0.0), "forgetting": (0.0, 0.1)}
-"""What is shown as bars, and the least that its axis shows: so that small differences look small."""
+BAR_LIMITS = {"average_accuracy": (0.0, 1.0), "backward_transfer": (-1.0, 0.0), "forgetting": (0.0, 1.0)}
+"""What is shown as bars, and the least that its axis shows: a point is as long everywhere."""
 SIGNED = ("backward_transfer", "forward_transfer", "intransigence")
 HIGH_SHARE = 0.62
 """Above it a cell is so dark that its number is written in white."""
@@ -21,6 +22,9 @@ NARROW_TASKS = 6
 """How many columns a heat map may have that takes half of the page."""
 HEAD_REM, CELL_REM = 8.5, 3.2
 """Least widths of a heat map's first column and of the others; a table of many tasks scrolls."""
+WORD, NAME = 6, 14
+"""How many letters a word and a name may have at the head of a heat map's column."""
+BWT_HELP = "Backward transfer below zero is forgetting."
 CHART_HELP = "Bands are tasks in their order; a task's line is thin until the task is learned."
 
 
@@ -49,13 +53,25 @@ def page(title: str, lead: str, sections: Sequence[tuple[str, Markup]], document
 
 def overview(methods: Sequence[Found]) -> Markup:
     """Average accuracy, backward transfer and forgetting of every method, with every seed's as a dot."""
+    rows = {each: [_bar(method, each) for method in methods] for each in MEASURES if each.key in BAR_LIMITS}
+    limits = {each: _limits(BAR_LIMITS[each.key], own) for each, own in rows.items()}
+    span = max(high - low for low, high in limits.values())
     charts = []
-    for measure in (each for each in MEASURES if each.key in BAR_LIMITS):
-        rows = [_bar(method, measure) for method in methods]
-        chart = bars(f"{measure.title} of every method", rows, BAR_LIMITS[measure.key])
+    for measure, own in rows.items():
+        low, high = limits[measure]
+        axis = (low, low + span) if BAR_LIMITS[measure.key][0] == 0 else (high - span, high)
+        chart = bars(f"{measure.title} of every method", own, axis)
         charts.append(element("figure", element("h3", f"{measure.title} (%)"), chart))
-    caption = "Bars are means over the seeds, dots the seeds. Backward transfer below zero is forgetting."
+    caption = (
+        f"Bars are means over the seeds, dots the seeds; the width of each chart is {100 * span:.0f} points. {BWT_HELP}"
+    )
     return joined(element("div", *charts, class_="many three"), element("p", caption, class_="quiet"))
+
+
+def _limits(least: tuple[float, float], rows: Sequence[Bar]) -> tuple[float, float]:
+    """From the lowest value to the highest, and no less than is said."""
+    values = [*least, *(value for row in rows for value in (*row.runs, row.mean) if value is not None)]
+    return min(values), max(values)
 
 
 def _bar(method: Found, measure: Measure) -> Bar:
@@ -71,31 +87,47 @@ def shown(method: Found, measure: Measure) -> str:
 
 
 def numbers(methods: Sequence[Found]) -> Markup:
-    """Every measure of every method; the best of those between the bounds is bold."""
+    """Every measure of every method; the best of those with a strategy are bold."""
     heads = [element("th", "in %", scope="col"), *(element("th", each.name, scope="col") for each in methods)]
     rows = []
     for measure in MEASURES:
-        winner = best(methods, measure)
-        cells = (element("td", shown(each, measure), class_="best" if each.name == winner else "") for each in methods)
+        winners = best(methods, measure)
+        cells = (element("td", shown(each, measure), class_="best" if each.name in winners else "") for each in methods)
         rows.append(element("tr", element("th", measure.title, scope="row"), *cells))
     speeds = (element("td", f"{_rows_per_second(each):,.0f}") for each in methods)
     rows.append(element("tr", element("th", "rows learned a second", scope="row"), *speeds))
     table = element("table", element("thead", element("tr", *heads)), element("tbody", *rows), class_="numbers")
-    note = "± is the standard deviation over the seeds. Formulae, signs and sources: docs/metrics.md."
+    notes = (
+        "± is the standard deviation over the seeds.",
+        "Bold is the best of the methods with a strategy, or all that are as good.",
+        intransigence_bound(methods),
+        "Formulae, signs and sources: docs/metrics.md.",
+    )
+    note = " ".join(each for each in notes if each)
     return joined(element("div", table, class_="scroll"), element("p", note, class_="quiet"))
+
+
+def intransigence_bound(methods: Sequence[Found]) -> str:
+    """What a method's accuracy on each task just learned is subtracted from, in one sentence; empty without a bound."""
+    has_joint = any(each.is_joint for each in methods)
+    if any(each.name == CUMULATIVE for each in methods):
+        own = ", its own against joint training" if has_joint else ""
+        return f"Intransigence is measured against cumulative training after each task{own}."
+    return "Intransigence is measured against joint training on all tasks." if has_joint else ""
 
 
 def _rows_per_second(method: Found) -> float:
     return sum(run.rows for run in method.runs) / max(sum(run.seconds for run in method.runs), 1e-9)
 
 
-def best(methods: Sequence[Found], measure: Measure) -> str | None:
-    """The best method between the bounds; None where there is nothing to compare."""
+def best(methods: Sequence[Found], measure: Measure) -> set[str]:
+    """The best of the methods with a strategy, and those shown as the same; none where there is nothing to compare."""
     own = (each for each in methods if each.strategies)
     values = {each.name: value for each in own if (value := each.mean[measure.key]) is not None}
     if measure.better == 0 or len(values) < 2:
-        return None
-    return max(values, key=lambda name: measure.better * values[name])
+        return set()
+    top = max(measure.better * value for value in values.values())
+    return {name for name, value in values.items() if percent(measure.better * value) == percent(top)}
 
 
 def matrices(methods: Sequence[Found], tasks: Sequence[str]) -> Markup:
@@ -110,15 +142,25 @@ def side_by_side(maps: Sequence[Markup], n_tasks: int) -> Markup:
 
 def heat_map(method: Found, tasks: Sequence[str]) -> Markup:
     """One matrix, in percent; the task that was learned last is bold."""
-    head = element("tr", element("th", "after", scope="col"), *(element("th", task, scope="col") for task in tasks))
+    titles = tasks
+    head = [element("th", task, scope="col") for task in tasks]
+    if not all(map(_has_room, tasks)):
+        titles = [f"{place + 1}: {task}" for place, task in enumerate(tasks)]
+        head = [element("th", str(place + 1), scope="col", title=task) for place, task in enumerate(tasks)]
     rows = []
-    for place, (task, row) in enumerate(zip(tasks, method.accuracy, strict=True)):
+    for place, (title, row) in enumerate(zip(titles, method.accuracy, strict=True)):
         cells = [_cell(value, place == column) for column, value in enumerate(row)]
-        rows.append(element("tr", element("th", task, scope="row"), *cells))
+        rows.append(element("tr", element("th", title, scope="row"), *cells))
+    heads = element("tr", element("th", "after", scope="col"), *head)
     caption = element("caption", f"{method.name}: accuracy in % on each task")
     room = f"min-width: {HEAD_REM + CELL_REM * len(tasks)}rem"
-    table = element("table", caption, element("thead", head), element("tbody", *rows), class_="heat", style=room)
+    table = element("table", caption, element("thead", heads), element("tbody", *rows), class_="heat", style=room)
     return element("div", table, class_="scroll")
+
+
+def _has_room(task: str) -> bool:
+    """Whether a name can be read at the head of a narrow column; where one cannot, all columns are numbers."""
+    return len(task) <= NAME and all(len(word) <= WORD for word in task.split())
 
 
 def _cell(value: float | None, is_own: bool) -> Markup:

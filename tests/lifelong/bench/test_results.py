@@ -7,7 +7,7 @@ import pytest
 from lifelong.bench.charts import BAR_WIDTH, DOT, Band, Bar, Series, bars, curves
 from lifelong.bench.markup import element
 from lifelong.bench.orders import Tasks
-from lifelong.bench.report import best, heat_map, page
+from lifelong.bench.report import best, heat_map, intransigence_bound, numbers, overview, page
 from lifelong.bench.results import MEASURES, Found, found, run_of
 from lifelong.bench.study import Method, Outcome, Point
 
@@ -119,7 +119,67 @@ def test_the_best_is_sought_between_the_bounds_and_in_the_right_direction() -> N
         "ewc", [{"kind": "ewc"}], {}, False, [], [], {**one.mean, "forgetting": 0.5, "average_accuracy": 0.1}, {}
     )
     by_key = {each.key: each for each in MEASURES}
-    assert best([bound, one], by_key["forgetting"]) is None
-    assert best([bound, worse, one], by_key["forgetting"]) == "replay"
-    assert best([bound, worse, one], by_key["average_accuracy"]) == "replay"
-    assert best([bound, worse, one], by_key["stability_gap"]) is None
+    assert best([bound, one], by_key["forgetting"]) == set()
+    assert best([bound, worse, one], by_key["forgetting"]) == {"replay"}
+    assert best([bound, worse, one], by_key["average_accuracy"]) == {"replay"}
+    assert best([bound, worse, one], by_key["stability_gap"]) == set()
+
+
+def test_all_that_are_shown_alike_are_the_best() -> None:
+    one = learned("replay")
+    alike = Found("ewc", [{"kind": "ewc"}], {}, False, [], [], {**one.mean, "average_accuracy": 0.62504}, {})
+    assert best([one, alike], MEASURES[0]) == {"replay", "ewc"}
+
+
+LONG = "refund, with a really quite long label name"
+
+
+@pytest.mark.parametrize("name", [LONG, "electroencephalography", "credit card blocked, date"])
+def test_names_that_columns_have_no_room_for_are_numbers_with_the_name_in_their_title(name: str) -> None:
+    table = ElementTree.fromstring(str(heat_map(learned(), ["home", name]))).find("table")
+    assert table is not None
+    heads = table.findall("thead/tr/th")
+    assert [(head.text, head.get("title")) for head in heads[1:]] == [("1", "home"), ("2", name)]
+    assert [head.text for head in table.findall("tbody/tr/th")] == ["1: home", f"2: {name}"]
+
+
+def test_short_names_head_the_columns_as_they_are() -> None:
+    table = ElementTree.fromstring(str(heat_map(learned(), ["0, 1", "as it is"]))).find("table")
+    assert table is not None
+    assert [head.text for head in table.findall("thead/tr/th")] == ["after", "0, 1", "as it is"]
+    assert [head.text for head in table.findall("tbody/tr/th")] == ["0, 1", "as it is"]
+
+
+def test_bars_of_all_measures_have_one_scale() -> None:
+    one = learned()
+    mean = {**one.mean, "backward_transfer": 0.25, "forgetting": 0.0}
+    better = Found("b", [], {}, False, [], [], mean, one.std)
+    shown = ElementTree.fromstring(f"<div>{overview([one, better])}</div>")
+    widths = [[float(bar.attrib["width"]) for bar in image.findall("rect")] for image in shown.iter("svg")]
+    whole = (BAR_WIDTH - 2 * DOT) / 1.25
+    assert widths == [
+        pytest.approx([0.625 * whole] * 2, abs=0.1),
+        pytest.approx([0.25 * whole] * 2, abs=0.1),
+        [pytest.approx(0.25 * whole, abs=0.1), 1.0],
+    ]
+    assert "125 points" in "".join(shown.itertext())
+
+
+def test_a_name_that_would_meet_its_number_is_cut_and_its_title_is_whole() -> None:
+    name = "replay (capacity 50) + ewc (strength 5000, mode online, decay 0.9)"
+    image = ElementTree.fromstring(str(bars("accuracy", [Bar(name, 0.5, "50.0 ± 1.0", [])], (0.0, 1.0))))
+    label = image.findall("text")[0]
+    assert label.findtext("title") == name
+    assert "".join(label.itertext()).removeprefix(name).endswith("…")
+    assert len("".join(label.itertext()).removeprefix(name)) < 40
+
+
+def test_what_intransigence_is_measured_against_is_said() -> None:
+    cumulative, joint = learned("cumulative", ()), Found("joint", [], {}, True, [], [], {}, {})
+    assert "joint training" in intransigence_bound([learned(), joint])
+    said = intransigence_bound([learned(), cumulative, joint])
+    assert "cumulative training after each task" in said
+    assert "its own against joint training" in said
+    assert "its own" not in intransigence_bound([learned(), cumulative])
+    assert intransigence_bound([learned()]) == ""
+    assert "measured against cumulative" in str(numbers([learned(), cumulative]))
