@@ -14,9 +14,9 @@ from rich.table import Table
 from contracts.errors import InvalidConfiguration
 from lifelong.bench.babi import babi, held_out, story_input, stream
 from lifelong.bench.babi_study import Recipe, study
-from lifelong.bench.comparison import measures_table
 from lifelong.bench.experiment import machine
 from lifelong.bench.methods import parse_method
+from lifelong.bench.printed import Comparison
 from lifelong.bench.results import Found, Run, found, run_of
 from lifelong.bench.runs import Results, key_of
 from lifelong.bench.stream import Stream
@@ -158,7 +158,7 @@ def _report(learned: Sequence[Found], best: Best | None, tasks: Sequence[str]) -
         table.add_column(method.name, justify="right")
     for place, task in enumerate(tasks):
         table.add_row(task, *(percent(method.accuracy[-1][place]) for method in learned))
-    shown: list[RenderableType] = [measures_table(learned, "after all tasks, in %"), table]
+    shown: list[RenderableType] = [Comparison(learned, "after all tasks, in %"), table]
     if best is None:
         return shown
     what = f"mean error {percent(best.mean_error)} %, {best.failed_tasks} tasks failed"

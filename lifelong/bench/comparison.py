@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.table import Table
 
 from lifelong.bench.experiment import Experiment
 from lifelong.bench.methods import methods
 from lifelong.bench.plan import StreamPlan, learner_for, network_for
-from lifelong.bench.report import intransigence_bound, learning, matrices, numbers, overview, page, shown
-from lifelong.bench.results import MEASURES, Found
+from lifelong.bench.printed import Comparison
+from lifelong.bench.report import intransigence_bound, learning, matrices, numbers, overview, page
+from lifelong.bench.results import Found
 from lifelong.bench.sources import open_source
 from lifelong.bench.study import Protocol
 from lifelong.errors import BadFile
@@ -88,22 +88,13 @@ def write(out: Path, text: str) -> None:
         raise BadFile("unwritable", f"--out {out}: {error.strerror}") from None
 
 
-def measures_table(learned: Sequence[Found], first: str) -> Table:
-    """One row for each measure, a column for each method, in percent."""
-    table = Table(first)
-    for method in learned:
-        table.add_column(method.name, justify="right")
-    for each in MEASURES:
-        table.add_row(each.title, *(shown(method, each) for method in learned))
-    return table
-
-
 def _tables(learned: Sequence[Found], document: Mapping[str, Any]) -> list[Any]:
     own = [each for each in learned if not each.is_joint]
     matrix = {"tasks": document["tasks"], "R": own[-1].accuracy} if own else None
-    shown_matrix = [matrix_table(matrix, f"{own[-1].name}: accuracy in %, mean over seeds")] if matrix else []
+    which = "; the others' are in --out and --json" if len(own) > 1 else ""
+    shown_matrix = [matrix_table(matrix, f"{own[-1].name}: accuracy in %, mean over seeds{which}")] if matrix else []
     bound = intransigence_bound(learned)
-    return [*shown_matrix, measures_table(learned, "after all tasks, in %"), *([bound] if bound else [])]
+    return [*shown_matrix, Comparison(learned, "after all tasks, in %"), *([bound] if bound else [])]
 
 
 def _page(learned: Sequence[Found], document: Mapping[str, Any]) -> str:

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from contracts.errors import InvalidConfiguration
-from lifelong.bench.comparison import Options, check_writable, measures_table, write
+from lifelong.bench.comparison import Options, check_writable, write
 from lifelong.bench.markup import Markup, element
 from lifelong.bench.methods import methods
+from lifelong.bench.printed import Comparison
 from lifelong.bench.report import learning_chart, style
 from lifelong.bench.results import Found
 from lifelong.output import emit
@@ -34,7 +35,7 @@ def picture(options: Options, strategy: str, out: Path, as_json: bool) -> None:
     titles = [f"task {place + 1} ({title})" for place, title in enumerate(experiment.titles)]
     write(out, drawn(learned, titles))
     document = {**experiment.document(), "methods": learned}
-    emit(document, as_json, measures_table(learned, "after both tasks, in %"), f"picture: {out}")
+    emit(document, as_json, Comparison(learned, "after both tasks, in %"), f"picture: {out}")
 
 
 def drawn(learned: Sequence[Found], tasks: Sequence[str]) -> str:

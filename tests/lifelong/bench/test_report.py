@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from lifelong.bench.report import matrices, numbers, page
-from lifelong.bench.results import Found, found, run_of
+from lifelong.bench.results import Found, Row, found, run_of
 from lifelong.bench.study import Method, Outcome
 
 pytestmark = pytest.mark.real
@@ -22,7 +22,7 @@ SPILT = """heads => heads.filter(head => {
 
 
 def learned(name: str) -> Found:
-    accuracy = [[1.0, None, None], [0.5, 1.0, None], [0.25, 0.5, 1.0]]
+    accuracy: list[Row] = [[1.0, None, None], [0.5, 1.0, None], [0.25, 0.5, 1.0]]
     outcome = Outcome(TASKS, accuracy, [None] * 3, [], 100, 2.0)
     return found(Method(name, [{"kind": "replay"}]), [run_of(outcome, 0, is_joint=False, joint=[1.0] * 3)])
 
