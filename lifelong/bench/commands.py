@@ -22,7 +22,11 @@ Tasks = Annotated[
 ClassesPerTask = Annotated[int | None, typer.Option(help="Classes of each task of a split; else 2.", min=1)]
 Strategies = Annotated[
     list[str] | None,
-    typer.Option("--strategy", help="replay+ewc, or YAML as in a configuration; may be repeated.", show_default=False),
+    typer.Option(
+        "--strategy",
+        help="Kinds joined by +, or YAML as in a configuration; may be repeated; else replay+ewc.",
+        show_default=False,
+    ),
 ]
 Strategy = Annotated[str, typer.Option(help="replay+ewc, or YAML as in a configuration.")]
 Network = Annotated[str | None, typer.Option(help="mlp, conv, text, or YAML as in a configuration.")]
@@ -173,7 +177,8 @@ def reference(  # noqa: PLR0913, PLR0917  a command's options are its arguments
 
     published = rerunning.load_table(table)
     jobs = rerunning.choose(published, methods or [], scenarios or [], seeds)
-    cells = rerunning.rerun(jobs, Results(results, rerunning.Run), stderr())
+    with rerunning.resumable(results, stderr()):
+        cells = rerunning.rerun(jobs, Results(results, rerunning.Run), stderr())
     table_of = rerunning.markdown if as_markdown else rerunning.shown
     emit(rerunning.document(published, cells), as_json, table_of(published, cells))
 
@@ -181,7 +186,10 @@ def reference(  # noqa: PLR0913, PLR0917  a command's options are its arguments
 @app.command()
 def babi(
     methods: Annotated[list[str] | None, typer.Option("--method", help="joint, fine-tuning, …; else all.")] = None,
-    strategy: Strategies = None,
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option("--strategy", help="replay+ewc, or YAML as in a configuration; may be repeated."),
+    ] = None,
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Ask the last training questions, not the test's: to choose settings.")
     ] = False,

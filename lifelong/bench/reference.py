@@ -1,7 +1,9 @@
 """Reruns published tables: every cell is stored as soon as it is known, so that an interrupted run goes on."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -79,6 +81,17 @@ def choose(table: Table, methods: Sequence[str], scenarios: Sequence[str], seeds
         raise InvalidConfiguration("unknown_cell", f"--scenario: {', '.join(scenarios)}: {table.name} has {known}")
     runs = range(table.seeds if seeds is None else seeds)
     return [Job(table, entry, scenario, seed) for entry, scenario in wanted for seed in runs]
+
+
+@contextmanager
+def resumable(results: Path, console: Console) -> Iterator[None]:
+    """Says on the way out of an interruption what it did not cost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        said = f"interrupted: finished runs are kept in {results}; the same command goes on from there"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+        raise
 
 
 def rerun(jobs: Sequence[Job], results: Results[Run], console: Console) -> list[Cell]:

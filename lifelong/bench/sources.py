@@ -33,7 +33,7 @@ def open_source(name: str, environment: Mapping[str, str] = os.environ) -> Sourc
     """
     match name:
         case "mnist":
-            return Source(images(mnist(environment)))
+            return Source(images(_mnist(environment)))
         case "digits":
             return Source(images(small_digits()))
         case "clinc150":
@@ -42,6 +42,14 @@ def open_source(name: str, environment: Mapping[str, str] = os.environ) -> Sourc
         expected = f"neither a file nor one of {', '.join(NAMES)}"
         raise MissingDataSet("unknown_data_set", f"--data {name}: {expected}")
     return Source(read_file(Path(name)))
+
+
+def _mnist(environment: Mapping[str, str]) -> DataSet:
+    """MNIST, or with the refusal what is at hand in its place."""
+    try:
+        return mnist(environment)
+    except MissingDataSet as error:
+        raise MissingDataSet(error.code, f"{error.detail}; or choose --data digits, which comes installed") from None
 
 
 def clinc150(environment: Mapping[str, str] = os.environ) -> Source:

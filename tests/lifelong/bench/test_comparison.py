@@ -1,13 +1,17 @@
-"""What people see of a comparison in a terminal: nothing is cut, however many methods there are."""
+"""What people see of benchmarks in a terminal: nothing is cut, the next step is said, and so is what was kept."""
 
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console, RenderableType
 
 from lifelong.bench.printed import Comparison
+from lifelong.bench.reference import resumable
 from lifelong.bench.results import MEASURES, Found, found, run_of
+from lifelong.bench.sources import open_source
 from lifelong.bench.study import Method, Outcome
+from lifelong.errors import MissingDataSet
 
 pytestmark = pytest.mark.unit
 
@@ -47,3 +51,19 @@ def test_methods_that_have_no_room_beside_each_other_are_rows_and_nothing_is_cut
 def test_one_seed_of_all_measures_does_in_two_tables_of_80_columns() -> None:
     names = ["fine-tuning", "replay + ewc", "replay (capacity 500)", "derpp (alpha 0.1, beta 0.5)", "cumulative", "lwf"]
     assert printed(Comparison([learned(name, 1) for name in names], "after all tasks, in %"), 80).count("┏") == 2
+
+
+def test_where_mnist_cannot_be_had_the_digits_are_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(MissingDataSet, match="--data digits") as caught:
+        open_source("mnist", {"XDG_CACHE_HOME": str(tmp_path)})
+    assert caught.value.code == "missing_data_set"
+
+
+def test_an_interrupted_table_says_that_finished_runs_are_kept() -> None:
+    console = Console(file=StringIO(), width=80)
+    with pytest.raises(KeyboardInterrupt), resumable(Path("runs.jsonl"), console):
+        raise KeyboardInterrupt
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "runs.jsonl" in said
+    assert "same command goes on" in said
