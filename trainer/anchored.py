@@ -2,6 +2,7 @@
 
 import logging
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ class Anchored(Naive):
     Without finite importances the earlier anchor stays as it was.
     """
 
+    has_still_penalty: ClassVar[bool] = True
     strength: float
     decay: float
     seed: int
@@ -45,10 +47,6 @@ class Anchored(Naive):
             LOG.warning("%s could not anchor a task: %s", type(self).__name__, error.detail)
             return
         self._anchor(network, importance)
-
-    def is_capturable(self) -> bool:
-        """Unless a projection is added: the anchor moves only when a task ends."""
-        return type(self).project_gradients is Naive.project_gradients
 
     def curvature(self) -> float:
         """λ max_p Ω_p."""

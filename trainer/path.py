@@ -8,7 +8,7 @@ from torch import Tensor
 from networks.flat import Network
 from trainer.quadratic import QuadraticPenalty, SignedPenalty
 from trainer.states import State
-from trainer.vectors import FollowingVectors
+from trainer.vectors import FollowingVectors, fitting
 
 CLIPPED = 30.0
 """A gradient that was clipped to less than a thirtieth is an outlier's: it counts thirty times what the step took."""
@@ -31,8 +31,7 @@ class Path:
         Returns the noted one; it is valid until the next call.
         """
         self._follow(network)
-        if self._theta.shape != network.theta.shape or self._theta.device != network.theta.device:
-            self._theta, self._gradient = torch.empty_like(network.theta), torch.empty_like(network.theta)
+        self._theta, self._gradient = (fitting(each, network.theta) for each in (self._theta, self._gradient))
         self._square = torch.dot(network.gradient, network.gradient)
         self._theta.copy_(network.theta)
         noted = network.gradient

@@ -16,10 +16,6 @@ class PerTask(Naive):
     owns: ClassVar[frozenset[Owned]] = frozenset({"parameters", "predictor"})
     scenario: ClassVar[Scenario | None] = "task"
 
-    def is_capturable(self) -> bool:
-        """False: the network asks which tasks its rows are of."""
-        return False
-
     def replay(self, network: Network, batch: Batch) -> Batch:
         """The batch; rows of closed tasks have no share of the loss."""
         is_open = ~of_tasks(network).closed[batch.targets]

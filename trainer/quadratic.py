@@ -9,7 +9,7 @@ from torch.autograd import Function
 
 from networks.flat import Network
 from trainer.states import State
-from trainer.vectors import FollowingVectors
+from trainer.vectors import FollowingVectors, fitting
 
 
 def is_read_at_once(scalar: Tensor) -> bool:
@@ -83,19 +83,16 @@ class QuadraticPenalty:
         """The penalty for λ = `strength` as a scalar; its backward pass adds to `network.gradient`."""
         if self._largest == 0.0:
             return network.theta.new_zeros(())
-        self._follow(network)
-        root, scratch = self._vectors["root"], self._scratch
+        self._vectors.follow(network)
+        root = self._vectors["root"]
+        scratch = self._scratch = fitting(self._scratch, network.theta)
         torch.addcmul(self._vectors["target"], root, network.theta, value=-1, out=scratch)
         value = torch.dot(scratch, scratch).add_(self._constant).mul_(0.5 * strength)
-        return _with_gradient(self._ticket, value, lambda scale: self._add_gradient(network, strength, scale))
 
-    def _add_gradient(self, network: Network, strength: float, scale: Tensor) -> None:
-        """Adds λ (A θ − B) · scale; on a GPU without waiting for the scale."""
-        root, scratch = self._vectors["root"], self._scratch
-        if is_read_at_once(scale):
-            network.gradient.addcmul_(root, scratch, value=-strength * float(scale))
-        else:
-            network.gradient.addcmul_(root, scratch.mul_(scale), value=-strength)
+        def add(factor: float) -> None:
+            network.gradient.addcmul_(root, scratch, value=-strength * factor)
+
+        return _with_gradient(self._ticket, value, scratch, add)
 
     def state_dict(self) -> State:
         """Both vectors with their layout, and what does not depend on the parameters."""
@@ -105,11 +102,6 @@ class QuadraticPenalty:
         """Continues bit for bit from a saved state."""
         self._constant, self._largest = state["constant"], state["largest"]
         self._vectors.load_state_dict({name: state[name] for name in state.keys() - {"constant", "largest"}})
-
-    def _follow(self, network: Network) -> None:
-        self._vectors.follow(network)
-        if self._scratch.shape != network.theta.shape or self._scratch.device != network.theta.device:
-            self._scratch = torch.empty_like(network.theta)
 
 
 class SignedPenalty:
@@ -154,12 +146,15 @@ class SignedPenalty:
         if self._largest == 0.0:
             return network.theta.new_zeros(())
         self._vectors.follow(network)
-        if self._pull.shape != network.theta.shape or self._pull.device != network.theta.device:
-            self._pull, self._distance = torch.empty_like(network.theta), torch.empty_like(network.theta)
+        self._pull, self._distance = (fitting(each, network.theta) for each in (self._pull, self._distance))
         distance = torch.sub(network.theta, self._vectors["anchor"], out=self._distance)
         pull = torch.mul(self._vectors["importance"], distance, out=self._pull)
         value = torch.dot(distance, pull).mul_(0.5 * strength)
-        return _with_gradient(self._ticket, value, lambda scale: _add(network.gradient, pull, strength, scale))
+
+        def add(factor: float) -> None:
+            network.gradient.add_(pull, alpha=strength * factor)
+
+        return _with_gradient(self._ticket, value, pull, add)
 
     def state_dict(self) -> State:
         """Both vectors with their layout."""
@@ -171,13 +166,14 @@ class SignedPenalty:
         self._vectors.load_state_dict({name: state[name] for name in state.keys() - {"largest"}})
 
 
-def _with_gradient(ticket: Tensor, value: Tensor, add: Callable[[Tensor], None]) -> Tensor:
-    """A scalar whose backward pass calls `add` with the gradient that arrives at it.
+def _with_gradient(ticket: Tensor, value: Tensor, scratch: Tensor, add: Callable[[float], None]) -> Tensor:
+    """A scalar whose backward pass calls `add` with the factor that arrives at it.
 
     So the gradient goes straight into `network.gradient`, where autograd puts that of the loss: no vector is made for
-    it. The ticket is a scalar that needs a gradient, so that autograd comes back.
+    it. The ticket is a scalar that needs a gradient, so that autograd comes back. What `add` adds is linear in the
+    scratch vector: that is scaled where reading the factor would have to wait for a GPU.
     """
-    scalar: Tensor = _Direct.apply(ticket, value, add)
+    scalar: Tensor = _Direct.apply(ticket, value, scratch, add)
     return scalar
 
 
@@ -185,20 +181,16 @@ class _Direct(Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
         """The value."""
-        _, value, ctx.add = inputs
+        _, value, ctx.scratch, ctx.add = inputs
         result: Tensor = value.view_as(value)
         return result
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[None, ...]:
         """Calls `add`."""
-        ctx.add(outer[0])
-        return None, None, None
-
-
-def _add(gradient: Tensor, pull: Tensor, strength: float, scale: Tensor) -> None:
-    """Adds strength · scale · pull; on a GPU without waiting for the scale, and `pull` is scaled then."""
-    if is_read_at_once(scale):
-        gradient.add_(pull, alpha=strength * float(scale))
-    else:
-        gradient.add_(pull.mul_(scale), alpha=strength)
+        if is_read_at_once(outer[0]):
+            ctx.add(float(outer[0]))
+        else:
+            ctx.scratch.mul_(outer[0])
+            ctx.add(1.0)
+        return None, None, None, None

@@ -80,13 +80,15 @@ class Naive:
     """Plain fine-tuning: every hook does nothing. The neutral element of `Chain` and the lower bound of a study.
 
     A strategy declares what only one of a chain can have: `owns` names it, and who owns the parameters stands alone.
-    It may need one `scenario`, or instances that are numbers, and keep its tasks apart in the network by a `sharing`.
+    It may need one `scenario`, or instances that are numbers, and keep its tasks apart in the network by a `sharing`. A
+    penalty is still if it uses nothing but what is on the device and is exchanged only when a task ends.
     """
 
     owns: ClassVar[frozenset[Owned]] = frozenset()
     scenario: ClassVar[Scenario | None] = None
     sharing: ClassVar[Sharing | None] = None
     needs_numbers: ClassVar[bool] = False
+    has_still_penalty: ClassVar[bool] = False
 
     def before_task(self, network: "Network", task: int) -> None:
         """Nothing to prepare."""
@@ -113,9 +115,10 @@ class Naive:
         return network
 
     def is_capturable(self) -> bool:
-        """Whether neither penalty nor projection is overridden."""
+        """Whether there is no projection, no penalty but a still one, and a network that asks nothing of its rows."""
         own = type(self)
-        return own.penalty is Naive.penalty and own.project_gradients is Naive.project_gradients
+        has_still_penalty = own.has_still_penalty or own.penalty is Naive.penalty
+        return own.sharing is None and has_still_penalty and own.project_gradients is Naive.project_gradients
 
     def curvature(self) -> float:
         """Zero: there is no penalty."""

@@ -68,6 +68,11 @@ class FollowingVectors:
         self._layout = layout_from(state["layout"])
 
 
+def fitting(scratch: Tensor, theta: Tensor) -> Tensor:
+    """The scratch vector if it is as long as the parameters and on their device, else a new one with any values."""
+    return scratch if scratch.shape == theta.shape and scratch.device == theta.device else torch.empty_like(theta)
+
+
 def layout_from(document: Mapping[str, Any]) -> Layout:
     """The layout that `dataclasses.asdict` made a document of."""
     shapes = tuple(tuple(shape) for shape in document["shapes"])

@@ -1,6 +1,6 @@
 """L2: parameters are held where past tasks left them, all equally."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import ConfigDict, Field
@@ -23,6 +23,7 @@ class L2(Naive):
     their λ is half of ours.)
     """
 
+    has_still_penalty: ClassVar[bool] = True
     strength: float = Field(default=0.1, ge=0, allow_inf_nan=False)
     anchors: Literal["all", "latest"] = "all"
 
@@ -40,10 +41,6 @@ class L2(Naive):
             self._quadratic.add(network, torch.ones_like(network.theta))
         else:
             self._quadratic.renew(network, torch.ones_like(network.theta), decay=0)
-
-    def is_capturable(self) -> bool:
-        """Unless a projection is added: the anchor moves only when a task ends."""
-        return type(self).project_gradients is Naive.project_gradients
 
     def curvature(self) -> float:
         """λ times the number of anchors."""
