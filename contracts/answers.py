@@ -1,5 +1,7 @@
 """What predict and feedback requests are answered with: written by the service, read by the client."""
 
+from typing import Any
+
 import msgspec
 
 
@@ -18,6 +20,21 @@ class Predictions(msgspec.Struct, frozen=True):
     model: str
     version: int
     predictions: list[Prediction]
+
+
+class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What each part of an instance adds to the logit of `target`, by one of the explain route's methods.
+
+    `attribution` has the shape of the instance's numbers, is an object of the instance's columns, or has one number for
+    each of `tokens`.
+    """
+
+    model: str
+    version: int
+    method: str
+    target: str
+    attribution: Any
+    tokens: list[str] | None = None
 
 
 class Rejection(msgspec.Struct, frozen=True):

@@ -126,14 +126,15 @@ class TextInput(Specification):
         for row, text in zip(rows, instances, strict=True):
             if not text.strip() or len(text) > MAX_TEXT_CHARACTERS:
                 raise InvalidInstance("wrong_shape", f"a text must have 1 to {MAX_TEXT_CHARACTERS} characters")
-            tokens = self._tokens(text)
+            tokens = [1 + zlib.crc32(term.encode()) % (self.buckets - 1) for term in self.terms(text)]
             row[: len(tokens)] = tokens
         return rows
 
-    def _tokens(self, text: str) -> list[int]:
+    def terms(self, text: str) -> list[str]:
+        """The words and then the word pairs that become the text's tokens, at most `max_tokens`."""
         words = text.lower().split()
         pairs = [f"{left} {right}" for left, right in itertools.pairwise(words)]
-        return [1 + zlib.crc32(term.encode()) % (self.buckets - 1) for term in words + pairs][: self.max_tokens]
+        return (words + pairs)[: self.max_tokens]
 
 
 class Scaled(Specification):
@@ -152,10 +153,17 @@ class TabularInput(Specification):
     kind: Literal["tabular"] = "tabular"
     columns: dict[str, Literal["number"] | Scaled | list[str]] = Field(min_length=1)
 
-    @cached_property
+    @property
     def row_shape(self) -> tuple[int, ...]:
         """Shape of one encoded instance."""
-        return (sum(len(kind) if isinstance(kind, list) else 1 for kind in self.columns.values()),)
+        return (list(self.places.values())[-1].stop,)
+
+    @cached_property
+    def places(self) -> dict[str, slice]:
+        """Where each column's numbers lie in a row."""
+        widths = [len(kind) if isinstance(kind, list) else 1 for kind in self.columns.values()]
+        ends = list(itertools.accumulate(widths))
+        return {name: slice(end - width, end) for name, width, end in zip(self.columns, widths, ends, strict=True)}
 
     @property
     def dtype(self) -> np.dtype[Any]:

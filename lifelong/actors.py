@@ -62,7 +62,8 @@ def start_hub(settings: Settings, state: Path) -> Any:
         outbox = partial(Outbox, path, settings.feedback, settings.model)
     actor: Any = ray.remote(Hub)
     placed = actor.options(name=hub_name(settings.model), namespace=NAMESPACE, num_cpus=0, max_restarts=-1)
-    return placed.remote(settings.model, registry, outbox)
+    specification = {name: getattr(settings, name).model_dump(mode="json") for name in ("input", "labels")}
+    return placed.remote(settings.model, registry, outbox, specification)
 
 
 def start_trainer(settings: Settings, state: Path) -> Any:

@@ -1,22 +1,33 @@
 """Answers of one version: labels and probabilities of encoded instances."""
 
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from contracts.versions import ModelDocument
-from networks.errors import UnknownTask, Untrained
+from networks.errors import UnknownLabel, UnknownTask, Untrained
 from networks.flat import Network
+
+if TYPE_CHECKING:
+    from networks.attribution import Attribution, Method
 
 Numbers = NDArray[np.float32]
 LARGEST_LOGIT = np.float32(1e30)
 """Logits beyond it, or not finite, come from inputs near the end of float32; their differences would overflow."""
 
 
+class Attributed(NamedTuple):
+    """A label, and what each number or token of a row adds to its logit, of the row's shape."""
+
+    label: str
+    attribution: Numbers
+
+
 class Predictor:
-    """A version's network, in evaluation mode for good. Safe to call from several threads.
+    """A version's network, in evaluation mode for good. `predict` is safe to call from several threads.
 
     It computes on as many threads as torch has in this process; for single rows one is fastest.
     """
@@ -24,6 +35,7 @@ class Predictor:
     def __init__(self, network: Network, document: ModelDocument) -> None:
         network.module.eval()
         self._network = network
+        self._document = document
         self._labels = [column.label for column in document.columns]
         columns_of: dict[str, list[int]] = {}
         for index, column in enumerate(document.columns):
@@ -52,6 +64,30 @@ class Predictor:
             logits: Numbers = self._network(given.to(device), targets).cpu().numpy()
         scores = _softmax(logits, others)
         return [self._labels[index] for index in scores.argmax(axis=1).tolist()], scores.max(axis=1), scores
+
+    def explain(self, row: NDArray[Any], task: str | None, method: "Method", label: str | None) -> Attributed:
+        """What a row `row_shape` owes its logit of a label to, by default that of its prediction; see `Attribution`.
+
+        One thread may call this at a time. The first call builds a network of its own to differentiate.
+
+        Raises:
+            Untrained, UnknownTask: as `predict`.
+            UnknownLabel: `unknown_label`, a label that the version, or the task, lacks.
+            Unexplained: as `Attribution`.
+        """
+        others = self._masked(task)
+        if label is None:
+            label = self.predict(row[None], task)[0][0]
+        for index, name in enumerate(self._labels):
+            if name == label and (others is None or not others[index]):
+                return Attributed(label, self._attribution(row, index, method))
+        raise UnknownLabel("unknown_label", "this version has learned no label of that name")
+
+    @cached_property
+    def _attribution(self) -> "Attribution":
+        from networks.attribution import Attribution  # captum takes a second, and most replicas are never asked
+
+        return Attribution(self._document, self._network.weights(), str(self._network.theta.device))
 
     def _masked(self, task: str | None) -> NDArray[np.bool_] | None:
         if not self._labels:

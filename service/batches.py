@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.champion import Serving
-from service.followers import Generation
 
-Key = tuple[Generation, str | None]
+Key = tuple[Serving, str | None]
 
 
 class Predicted(NamedTuple):
@@ -28,21 +27,22 @@ class Batches:
 
     async def predict(self, serving: Serving, rows: NDArray[Any], task: str | None) -> Predicted:
         """The answers to the rows `(n, *row_shape)`; raises what the predictor raises."""
-        key = serving.generation, task
+        key = serving, task
         batch = self._open.get(key)
         if batch is None:
             batch = self._open[key] = _Batch()
             # The task begins after all that is ready now, so the requests that came with this one can still join.
-            batch.answers = asyncio.create_task(self._answer(key, batch, serving))
+            batch.answers = asyncio.create_task(self._answer(key, batch))
         start = batch.add(rows)
         labels, probabilities, scores = await asyncio.shield(batch.answers)
         own = slice(start, start + len(rows))
         return Predicted(labels[own], probabilities[own], scores[own])
 
-    async def _answer(self, key: Key, batch: "_Batch", serving: Serving) -> Predicted:
+    async def _answer(self, key: Key, batch: "_Batch") -> Predicted:
+        serving, task = key
         del self._open[key]
         rows = batch.rows[0] if len(batch.rows) == 1 else np.concatenate(batch.rows)
-        return Predicted(*serving.predictor.predict(rows, key[1]))
+        return Predicted(*serving.predictor.predict(rows, task))
 
 
 class _Batch:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,13 @@ from contracts.labels import Column
 from contracts.versions import Artifact
 from networks.settings import NetworkSpec, configured, parse_architecture
 from service.counts import Counts
-from service.errors import PartUnavailable
+from service.errors import PartUnavailable, RequestFault
 from service.followers import NO_CHAMPION, UNKNOWN, Generation
 from service.parts import FollowedHub
 
 RETRY_SECONDS = 0.2
+Method = Literal["saliency", "integrated_gradients", "smooth_grad"]
+"""Of an explanation, as `networks.attribution` says."""
 
 
 class Predictor(Protocol):
@@ -31,10 +33,16 @@ class Predictor(Protocol):
         """Labels, their probabilities `(n,)`, and the scores of all columns `(n, columns)`."""
         ...
 
+    def explain(
+        self, row: NDArray[Any], task: str | None, method: Method, label: str | None, /
+    ) -> tuple[str, NDArray[np.floating[Any]]]:
+        """The label and what each number or token of the row adds to its logit; one thread at a time."""
+        ...
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Serving:
-    """One version, loaded and warm."""
+    """One version, loaded and warm; equal to nothing but itself."""
 
     version: int
     generation: Generation
@@ -105,6 +113,18 @@ class Champion:
         self._counts = counts
         self._load = loader
         self._known = UNKNOWN
+
+    def require(self) -> Serving:
+        """What is served.
+
+        Raises:
+            RequestFault: `starting` or `untrained`, when there is nothing yet.
+        """
+        if self.serving is not None:
+            return self.serving
+        if not self.settled.is_set():
+            raise RequestFault("starting", "this replica does not know its champion yet")
+        raise RequestFault("untrained", "no version has been promoted yet: send feedback first")
 
     async def follow(self) -> None:
         """Follows the hub until cancelled; while the hub is away, what is served stays as it is."""

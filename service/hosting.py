@@ -9,12 +9,14 @@ from feedback.predictions import PredictionLog
 from feedback.sqlite import SqliteLog
 from service.champion import Champion, Load, load
 from service.counts import Counts
+from service.explain import MAX_WAITING, ExplainRoute
 from service.intake import FeedbackRoute, Intake
 from service.limits import Application
 from service.parts import AskedHub, AskedTrainer
 from service.predict import PredictRoute, RequestDecoder
 from service.route import FastRoute
 from service.settings import HostedModel, ServingSettings
+from service.shelf import Shelf
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,12 @@ class Host:
         kept = model.predictions
         self._predictions = PredictionLog(model.predictions_path, kept.max_age_seconds, kept.max_bytes)
         self._counts = Counts(lambda: self._predictions.dropped)
-        self.champion = Champion(self.hub, secrets.token_hex(6), self._counts, loader or partial(load, model.network))
+        loader = loader or partial(load, model.network)
+        self.champion = Champion(self.hub, secrets.token_hex(6), self._counts, loader)
+        self.shelf = Shelf(self.champion, self.hub, loader)
         intake = Intake(InstanceDecoder(model.input), model.labels, self._log, self._predictions)
         self._feedback = FeedbackRoute(intake, settings.max_body_bytes, settings.max_events)
+        self._explain = ExplainRoute(model.name, model.input, self.shelf, settings.max_body_bytes)
         self._predict = PredictRoute(
             model.name,
             RequestDecoder(model.input, settings.max_instances),
@@ -55,10 +60,12 @@ class Host:
         return {
             f"{base}/predict": FastRoute("predict", self._predict, self._counts, limit),
             f"{base}/feedback": FastRoute("feedback", self._feedback, self._counts, limit),
+            f"{base}/explain": FastRoute("explain", self._explain, self._counts, MAX_WAITING),
         }
 
     def close(self) -> None:
         """Finishes accepted requests and closes the files."""
         self._feedback.close()
+        self._explain.close()
         self._predictions.close()
         self._log.close()

@@ -5,24 +5,25 @@ is asked, and the replicas go on serving meanwhile.
 """
 
 import asyncio
-import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from prometheus_client.core import Metric
 
-from contracts.errors import LifelongError
+from contracts.errors import InvalidArtifact, LifelongError
 from contracts.status import Ledger, News, TrainerStatus, VersionRecord
 from contracts.versions import Artifact
+from registry.errors import UnregisteredVersion
+from service.archive import Archive, Versions
 from service.counts import Increments
 from service.documents import Refusal, ReplicaCounts, StatusDocument, learned, matrix_of
 from service.followers import NO_CHAMPION, Followers, Generation
 from service.telemetry import Totals, families
 
-LOGGER = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 REPAIR_SECONDS = 2.0
 SILENT_SECONDS = 5.0
@@ -39,18 +40,6 @@ class Update(NamedTuple):
     settled: bool
     generation: Generation
     files: dict[str, bytes] | None
-
-
-class ChampionSource(Protocol):
-    """Where the hub finds the champion when no trainer tells it: the registry."""
-
-    def champion(self) -> tuple[int, int] | None:
-        """Version and generation of the champion."""
-        ...
-
-    def read(self, version: int) -> Artifact:
-        """A version, whole."""
-        ...
 
 
 class Outgoing(Protocol):
@@ -71,11 +60,14 @@ class Hub:
     def __init__(
         self,
         model: str,
-        open_registry: Callable[[], ChampionSource] | None = None,
+        open_registry: Callable[[], Versions] | None = None,
         open_outbox: Callable[[], Outgoing] | None = None,
+        specification: Mapping[str, Any] | None = None,
     ) -> None:
+        """`specification` is the configuration's `input` and `labels` in JSON form, which the status tells people."""
         self._model = model
-        self._open_registry = open_registry
+        self._specification = dict(specification or {})
+        self._archive = None if open_registry is None else Archive(open_registry)
         self._outbox = None if open_outbox is None else open_outbox()
         self._repair: asyncio.Task[None] | None = None
         self._champion = Update(settled=False, generation=NO_CHAMPION, files=None)
@@ -128,8 +120,8 @@ class Hub:
         A replica that knows nothing says `UNKNOWN`, so that it hears at once if there is no champion yet.
         """
         self._followers.heard(replica, serving)
-        if self._repair is None and self._open_registry is not None:
-            self._repair = asyncio.create_task(self._watch_registry(self._open_registry))
+        if self._repair is None and self._archive is not None:
+            self._repair = asyncio.create_task(self._watch_registry(self._archive))
         if self._champion.generation <= known or not self._champion.settled:
             await _wait(self._announced)
         self._followers.heard(replica, serving)
@@ -155,6 +147,7 @@ class Hub:
         is_silent = self._status is None or time.monotonic() - self._reported_at > SILENT_SECONDS
         document = StatusDocument(
             model=self._model,
+            specification=self._specification,
             version=self._version,
             generation=self._champion.generation.number,
             served_through=self._followers.served_through(self._status),
@@ -180,6 +173,16 @@ class Hub:
         """One version with its lineage, probe results and decision; None when it is not known."""
         record = self._records.get(version)
         return None if record is None else msgspec.json.encode(record)
+
+    async def files(self, version: int) -> dict[str, bytes] | None:
+        """The files of any registered version; None when there is none of this number, or no whole one."""
+        if self._archive is None:
+            return None
+        try:
+            artifact = await self._archive.read(version)
+        except (UnregisteredVersion, InvalidArtifact):
+            return None
+        return artifact.files()
 
     async def news(self, since: int | None) -> tuple[int, list[bytes]]:
         """News after number `since`, waiting up to a second for one; None: from now on. Returns the last number."""
@@ -220,24 +223,18 @@ class Hub:
             self._champion = self._champion._replace(settled=True)
             self._announced = _notified(self._announced)
 
-    async def _watch_registry(self, open_registry: Callable[[], ChampionSource]) -> None:
+    async def _watch_registry(self, archive: Archive) -> None:
         """Adopts a newer champion from the registry until a trainer announces one; that trainer is the authority."""
-        source: ChampionSource | None = None
         while True:
             await asyncio.sleep(REPAIR_SECONDS)
             if time.monotonic() - self._reported_at < SILENT_SECONDS:
                 continue
-            try:
-                if source is None:
-                    source = await asyncio.to_thread(open_registry)
-                await self._adopt(source)
-            except LifelongError:
-                continue  # the registry is down or holds no whole version: keep what is served
-            except Exception:  # whatever MLflow met, the next look may go well
-                LOGGER.exception("the registry could not be looked at")
+            # When the registry is down or holds no whole version, what is served stays.
+            with suppress(LifelongError):
+                await self._adopt(archive)
 
-    async def _adopt(self, source: ChampionSource) -> None:
-        found = await asyncio.to_thread(source.champion)
+    async def _adopt(self, archive: Archive) -> None:
+        found = await archive.champion()
         if found is None:
             self._settle()
             return
@@ -246,7 +243,7 @@ class Hub:
         is_announced = self._followers.serves(Generation(is_announced=True, number=number))
         generation = Generation(is_announced, number)
         if generation > self._champion.generation:
-            artifact = await asyncio.to_thread(source.read, version)
+            artifact = await archive.read(version)
             self._crown(generation, artifact.files())
 
 

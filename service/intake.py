@@ -10,11 +10,12 @@ import msgspec
 
 from contracts.answers import Receipt, Rejection
 from contracts.errors import InvalidEvent, LifelongError
-from contracts.events import FeedbackEvent, decode_event, encode_event, explain
+from contracts.events import FeedbackEvent, decode_event, encode_event
 from contracts.inputs import InstanceDecoder
 from contracts.labels import LabelSpec
 from feedback.join import Join, Recalled, Recollection
 from feedback.log import Appended
+from service.decoding import decoded
 from service.errors import Answer, RequestFault, problem
 from service.limits import Receive, Scope, read_body
 
@@ -99,12 +100,7 @@ class FeedbackRoute:
         self._thread.shutdown()
 
     def _accept(self, body: bytes) -> Receipt:
-        try:
-            request = _REQUEST.decode(body)
-        except msgspec.ValidationError as error:
-            raise RequestFault("invalid_request", explain(error)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise RequestFault("malformed_json", "the body is not valid JSON") from None
+        request = decoded(_REQUEST, body)
         if not request.events:
             raise RequestFault("invalid_request", "$.events: at least one event is needed")
         if len(request.events) > self._max_events:

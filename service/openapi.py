@@ -1,8 +1,9 @@
 """What the OpenAPI document says about bodies and answers that no framework reads: those of the raw routes."""
 
-from typing import Any
+from typing import Any, get_args
 
 from contracts.events import IDENTIFIER_PATTERN, NAME_PATTERN, TASK_PATTERN
+from service.champion import Method
 
 
 def _text(pattern: str) -> dict[str, Any]:
@@ -71,6 +72,30 @@ PREDICTIONS = {
                 },
             },
         },
+    },
+}
+EXPLAIN = {
+    "type": "object",
+    "required": ["instance"],
+    "additionalProperties": False,
+    "properties": {
+        "instance": {},
+        "method": {"enum": list(get_args(Method)), "default": "saliency"},
+        "target": {"type": "string", "description": "a label; by default the predicted one"},
+        "task": {**TASK, "description": "needed in the task scenario only"},
+        "version": {"type": "integer", "description": "by default the champion"},
+    },
+}
+EXPLANATION = {
+    "type": "object",
+    "required": ["model", "version", "method", "target", "attribution"],
+    "properties": {
+        "model": {"type": "string"},
+        "version": {"type": "integer"},
+        "method": {"type": "string"},
+        "target": {"type": "string"},
+        "attribution": {"description": "of the instance's shape; for a text, one number for each of `tokens`"},
+        "tokens": {"type": "array", "items": {"type": "string"}},
     },
 }
 FEEDBACK = {

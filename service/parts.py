@@ -48,6 +48,10 @@ class AskedHub(FollowedHub, Protocol):
         """See `Hub.version`."""
         ...
 
+    async def files(self, version: int) -> dict[str, bytes] | None:
+        """See `Hub.files`."""
+        ...
+
     async def news(self, since: int | None) -> tuple[int, list[bytes]]:
         """See `Hub.news`."""
         ...

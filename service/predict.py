@@ -18,6 +18,7 @@ from feedback.join import RequestKeys, prediction_id
 from service.batches import Batches, Predicted
 from service.champion import Champion, Serving
 from service.counts import Counts
+from service.decoding import malformed
 from service.errors import Answer, RequestFault
 from service.limits import Receive, Scope, read_body
 
@@ -60,7 +61,7 @@ class RequestDecoder:
         except msgspec.ValidationError as error:
             raise self._fault(error) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise RequestFault("malformed_json", "the body is not valid JSON") from None
+            raise malformed() from None
         if body.count(b'"') > 2:
             check_keys(body)
         n_instances = len(request.instances)
@@ -102,7 +103,7 @@ class PredictRoute:
     async def __call__(self, scope: Scope, receive: Receive) -> Answer:
         """One request; its answers name the version that gave them, all the same one."""
         body = await read_body(scope, receive, self._max_bytes)
-        serving = self._serving()
+        serving = self._champion.require()
         if len(body) <= INLINE_BYTES:
             rows, task, is_scored = self._decode(body)
             predicted = await self._batches.predict(serving, rows, task)
@@ -115,14 +116,6 @@ class PredictRoute:
         ids = (prediction_id(key, index) for index in range(len(predicted.labels)))
         predictions = list(map(Prediction, ids, predicted.labels, predicted.probabilities.tolist(), scores))
         return Answer(200, msgspec.json.encode(Predictions(self._model, serving.version, predictions)))
-
-    def _serving(self) -> Serving:
-        serving = self._champion.serving
-        if serving is not None:
-            return serving
-        if not self._champion.settled.is_set():
-            raise RequestFault("starting", "this replica does not know its champion yet")
-        raise RequestFault("untrained", "no version has been promoted yet: send feedback first")
 
     def _predict_alone(self, body: bytes, serving: Serving) -> tuple[Predicted, str | None, bool]:
         rows, task, is_scored = self._decode(body)

@@ -86,6 +86,10 @@ class RemoteHub:
         """See `Hub.version`."""
         return cast("bytes | None", await self._actor.call("version", version))
 
+    async def files(self, version: int) -> dict[str, bytes] | None:
+        """See `Hub.files`."""
+        return cast("dict[str, bytes] | None", await self._actor.call("files", version))
+
     async def news(self, since: int | None) -> tuple[int, list[bytes]]:
         """See `Hub.news`."""
         return cast("tuple[int, list[bytes]]", await self._actor.call("news", since))

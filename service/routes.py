@@ -10,8 +10,9 @@ import msgspec
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import Response
 
-from contracts.events import TASK_PATTERN, explain
+from contracts.events import TASK_PATTERN
 from service import openapi
+from service.decoding import decoded
 from service.errors import PartUnavailable, RequestFault
 from service.faults import handle_faults
 from service.hosting import Host
@@ -171,6 +172,16 @@ def _add_raw(app: FastAPI, routes: Routes) -> None:
         raise _unreached()
 
     @app.post(
+        "/v1/models/{model}/explain",
+        dependencies=hosted,
+        openapi_extra=openapi.body(openapi.EXPLAIN),
+        responses=openapi.answers(200, "one number for each of the instance's", openapi.EXPLANATION, *refusals),
+    )
+    async def explain() -> Response:
+        """What each part of an instance adds to the logit of a label, by default the predicted one."""
+        raise _unreached()
+
+    @app.post(
         "/v1/models/{model}/feedback",
         status_code=202,
         dependencies=hosted,
@@ -205,12 +216,7 @@ async def _wanted_version(request: Request) -> int | None:
     body = await read_body(request.scope, request.receive, MAX_SMALL_BODY_BYTES)
     if not body:
         return None
-    try:
-        return _ROLLBACK.decode(body).version
-    except msgspec.ValidationError as error:
-        raise RequestFault("invalid_request", explain(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise RequestFault("malformed_json", "the body is not valid JSON") from None
+    return decoded(_ROLLBACK, body).version
 
 
 def _relayed(answer: bytes) -> Response:

@@ -12,6 +12,7 @@ import numpy as np
 
 from contracts.versions import Artifact
 from feedback.sqlite import SqliteLog
+from registry.errors import UnregisteredVersion
 from service.champion import Serving
 from service.errors import PartUnavailable
 from service.followers import Generation
@@ -39,11 +40,19 @@ class LargestOf:
         best = scores.argmax(axis=1)
         return [self._labels[index] for index in best], scores.max(axis=1), scores
 
+    def explain(self, row: Any, _task: str | None, _method: str, label: str | None) -> tuple[str, Any]:
+        """The row itself."""
+        return label or self._labels[0], np.asarray(row, np.float32)
+
 
 class FailingPredictor:
     """A predictor with a fault that nobody foresaw."""
 
     def predict(self, _rows: Any, _task: str | None) -> tuple[list[str], Any, Any]:
+        """Always fails."""
+        raise ZeroDivisionError
+
+    def explain(self, _row: Any, _task: str | None, _method: str, _label: str | None) -> tuple[str, Any]:
         """Always fails."""
         raise ZeroDivisionError
 
@@ -96,6 +105,22 @@ class Reply(NamedTuple):
         return msgspec.json.decode(self.body)
 
 
+class DictRegistry:
+    """A registry without aliases, whose versions a test puts into a dictionary."""
+
+    def __init__(self, versions: Mapping[int, Artifact]) -> None:
+        self._versions = versions
+
+    def champion(self) -> None:
+        """None, so that only what a test announces is served."""
+
+    def read(self, version: int) -> Artifact:
+        """A version that the test put there."""
+        if version not in self._versions:
+            raise UnregisteredVersion("unregistered_version", "no such version")
+        return self._versions[version]
+
+
 class InProcessService:
     """A replica with its hub and a scripted trainer; use it as a context manager."""
 
@@ -104,7 +129,8 @@ class InProcessService:
         self.model = HostedModel(
             **{"name": "pets", "input": TENSOR, "network": NETWORK, "directory": directory} | changes
         )
-        self.hub = Hub(self.model.name)
+        self.registry: dict[int, Artifact] = {}
+        self.hub = Hub(self.model.name, lambda: DictRegistry(self.registry))
         self.trainer = ScriptedTrainer()
         self.host = Host(self.model, settings, Parts(self.hub, self.trainer), loader)
         self.framework = build({"pets": self.host}, settings)

@@ -28,6 +28,10 @@ class Recording:
             raise LifelongError("unknown_task", "no such task")
         return [str(int(row[0])) for row in rows], rows[:, 0], rows
 
+    def explain(self, row: Any, task: str | None, method: str, label: str | None) -> tuple[str, Any]:
+        """Never called."""
+        raise NotImplementedError
+
 
 def serving(generation: int, predictor: Recording) -> Serving:
     """A version that answers by the predictor."""
@@ -57,7 +61,8 @@ def labels(outcomes: list[Predicted]) -> list[list[str]]:
 
 def test_requests_of_one_turn_are_answered_in_one_pass() -> None:
     one = Recording()
-    outcomes = together(*((serving(1, one), rows(*firsts), None) for firsts in ([1, 2], [3], [4, 5, 6])))
+    same = serving(1, one)
+    outcomes = together(*((same, rows(*firsts), None) for firsts in ([1, 2], [3], [4, 5, 6])))
     assert one.sizes == [6]
     assert labels(outcomes) == [["1", "2"], ["3"], ["4", "5", "6"]]
     assert [outcome.scores.shape for outcome in outcomes] == [(2, 2), (1, 2), (3, 2)]
@@ -65,28 +70,27 @@ def test_requests_of_one_turn_are_answered_in_one_pass() -> None:
 
 def test_versions_and_tasks_are_never_mixed() -> None:
     old, new = Recording(), Recording()
-    outcomes = together(
-        (serving(1, old), rows(1), "a"), (serving(2, new), rows(2), "a"), (serving(2, new), rows(3), "b")
-    )
+    first, second = serving(1, old), serving(2, new)
+    outcomes = together((first, rows(1), "a"), (second, rows(2), "a"), (second, rows(3), "b"))
     assert labels(outcomes) == [["1"], ["2"], ["3"]]
     assert (old.sizes, new.sizes) == ([1], [1, 1])
 
 
 def test_a_fault_reaches_those_it_concerns_alone() -> None:
-    one = Recording()
-    good, bad, other = together(*((serving(1, one), rows(7), task) for task in (None, "unheard", "unheard")))
+    same = serving(1, Recording())
+    good, bad, other = together(*((same, rows(7), task) for task in (None, "unheard", "unheard")))
     assert good.labels == ["7"]
     assert isinstance(bad, LifelongError)
     assert isinstance(other, LifelongError)
 
 
 def test_a_client_that_leaves_takes_no_other_answer_along() -> None:
-    one = Recording()
+    same = serving(1, Recording())
 
     async def run() -> Predicted:
         batches = Batches()
-        leaving = asyncio.create_task(batches.predict(serving(1, one), rows(1), None))
-        staying = asyncio.create_task(batches.predict(serving(1, one), rows(2), None))
+        leaving = asyncio.create_task(batches.predict(same, rows(1), None))
+        staying = asyncio.create_task(batches.predict(same, rows(2), None))
         await asyncio.sleep(0)
         leaving.cancel()
         return await staying

@@ -1,0 +1,29 @@
+"""One reading of JSON bodies that are not on the fast path: typed, or one clear refusal."""
+
+from typing import TypeVar
+
+import msgspec
+
+from contracts.events import explain
+from service.errors import RequestFault
+
+Document = TypeVar("Document")
+
+
+def decoded(decoder: msgspec.json.Decoder[Document], body: bytes) -> Document:
+    """The body as the decoder's type.
+
+    Raises:
+        RequestFault: `malformed_json`, or `invalid_request` with the place of the fault.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise RequestFault("invalid_request", explain(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise malformed() from None
+
+
+def malformed() -> RequestFault:
+    """The refusal of a body that is not JSON."""
+    return RequestFault("malformed_json", "the body is not valid JSON")
