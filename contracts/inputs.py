@@ -43,10 +43,10 @@ class TensorInput(Specification):
     @cached_property
     def instance_type(self) -> Any:
         """The msgspec type that one JSON instance must have."""
-        return _nested(float, len(self.shape))
+        return nested_list(float, len(self.shape))
 
-    def encode(self, instances: Sequence[Any]) -> Rows:
-        """Encodes decoded instances as rows `(n, *row_shape)`.
+    def encode(self, instances: Sequence[Any] | Rows) -> Rows:
+        """Encodes decoded instances, or an array of them, as rows `(n, *row_shape)`.
 
         Raises:
             InvalidInstance: `wrong_shape`, or `out_of_range` for what float32 cannot hold as a finite number.
@@ -77,14 +77,16 @@ class ImageInput(Specification):
     @cached_property
     def instance_type(self) -> Any:
         """The msgspec type that one JSON instance must have."""
-        return _nested(int, len(self.shape))
+        return nested_list(int, len(self.shape))
 
-    def encode(self, instances: Sequence[Any]) -> Rows:
-        """Encodes decoded instances as rows `(n, *row_shape)`.
+    def encode(self, instances: Sequence[Any] | Rows) -> Rows:
+        """Encodes decoded instances, or an array of them, as rows `(n, *row_shape)`.
 
         Raises:
             InvalidInstance: `wrong_shape`, or `out_of_range` for a value outside 0–255.
         """
+        if isinstance(instances, np.ndarray) and instances.dtype == np.uint8:
+            return _as_array(instances, self.shape, np.uint8)
         try:
             wide = _as_array(instances, self.shape, np.int64)
         except OverflowError:
@@ -261,14 +263,15 @@ def describe(spec: InputSpec) -> str:
             return "an object with a story, which is a list of sentences, and a question"
 
 
-def _nested(element: Any, depth: int) -> Any:
+def nested_list(element: Any, depth: int) -> Any:
+    """The msgspec type of lists of `element`, nested `depth` times."""
     nested = element
     for _ in range(depth):
         nested = types.GenericAlias(list, (nested,))
     return nested
 
 
-def _as_array(instances: Sequence[Any], shape: tuple[int, ...], dtype: Any) -> Rows:
+def _as_array(instances: Sequence[Any] | Rows, shape: tuple[int, ...], dtype: Any) -> Rows:
     expected = (len(instances), *shape)
     try:
         rows = np.asarray(instances, dtype=dtype)

@@ -1,12 +1,15 @@
 """Joins feedback with the predictions it names: one reading of prediction ids for all who need them."""
 
+import io
 import itertools
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
+from numpy.lib.format import MAGIC_PREFIX, read_array, write_array
+from numpy.typing import NDArray
 
 from contracts.errors import InvalidEvent
 from contracts.events import FeedbackEvent
@@ -32,7 +35,15 @@ class _Request(msgspec.Struct):
     task: str | None = None
 
 
+class _Rows(NamedTuple):
+    """A request whose instances came as an array of numbers."""
+
+    instances: "_Numbers"
+    task: str | None
+
+
 _REQUEST = msgspec.json.Decoder(_Request)
+_TASK = msgspec.json.Decoder(str | None)
 
 
 class _Place(NamedTuple):
@@ -64,10 +75,17 @@ def prediction_id(key: str, index: int) -> str:
     return f"{key}.{index}"
 
 
+def encode_rows(rows: NDArray[Any], task: str | None) -> bytes:
+    """What to remember of a request whose instances came as rows of numbers `(n, *row_shape)`: as small as they are."""
+    content = io.BytesIO()
+    write_array(content, rows, allow_pickle=False)
+    return content.getvalue() + msgspec.json.encode(task)
+
+
 class Recalled:
     """The requests that a batch of events names, as far as they are known."""
 
-    def __init__(self, requests: Mapping[str, _Request], takes_task: bool) -> None:
+    def __init__(self, requests: Mapping[str, _Request | _Rows], takes_task: bool) -> None:
         self._requests = requests
         self._takes_task = takes_task
 
@@ -107,7 +125,28 @@ class Join:
         waits = {key: _wait_seconds(key) for key in keys if key not in bodies}
         if young := [key for key, seconds in waits.items() if seconds > 0.0]:
             bodies |= self._recollection.find(young, max(waits.values()))
-        return Recalled({key: _REQUEST.decode(body) for key, body in bodies.items()}, self._takes_task)
+        return Recalled({key: _decoded(body) for key, body in bodies.items()}, self._takes_task)
+
+
+class _Numbers(Sequence[msgspec.Raw]):
+    """Rows of numbers as JSON instances, each made when it is asked for."""
+
+    def __init__(self, rows: NDArray[Any]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return msgspec.Raw(msgspec.json.encode(self._rows[index].tolist()))
+
+
+def _decoded(body: bytes) -> _Request | _Rows:
+    if not body.startswith(MAGIC_PREFIX):
+        return _REQUEST.decode(body)
+    content = io.BytesIO(body)
+    rows = read_array(content, allow_pickle=False)
+    return _Rows(_Numbers(rows), _TASK.decode(content.read()))
 
 
 def _wait_seconds(key: str) -> float:

@@ -10,14 +10,14 @@ from service.errors import RequestFault
 Document = TypeVar("Document")
 
 
-def decoded(decoder: msgspec.json.Decoder[Document], body: bytes) -> Document:
+def decoded(decoder: msgspec.json.Decoder[Document], body: bytes | memoryview) -> Document:
     """The body as the decoder's type.
 
     Raises:
         RequestFault: `malformed_json`, or `invalid_request` with the place of the fault.
     """
     try:
-        return decoder.decode(body)
+        return decoder.decode(body)  # type: ignore[arg-type]  # msgspec reads any buffer
     except msgspec.ValidationError as error:
         raise RequestFault("invalid_request", explain(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

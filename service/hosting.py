@@ -7,10 +7,13 @@ from functools import partial
 from contracts.inputs import InstanceDecoder
 from feedback.predictions import PredictionLog
 from feedback.sqlite import SqliteLog
+from service.batches import Batches
 from service.champion import Champion, Load, load
 from service.counts import Counts
 from service.explain import MAX_WAITING, ExplainRoute
+from service.infer import InferRoute, InputReader
 from service.intake import FeedbackRoute, Intake
+from service.issuer import Issuer
 from service.limits import Application
 from service.parts import AskedHub, AskedTrainer
 from service.predict import PredictRoute, RequestDecoder
@@ -44,14 +47,12 @@ class Host:
         intake = Intake(InstanceDecoder(model.input), model.labels, self._log, self._predictions)
         self._feedback = FeedbackRoute(intake, settings.max_body_bytes, settings.max_events)
         self._explain = ExplainRoute(model.name, model.input, self.shelf, settings.max_body_bytes)
-        self._predict = PredictRoute(
-            model.name,
-            RequestDecoder(model.input, settings.max_instances),
-            self.champion,
-            self._predictions,
-            self._counts,
-            settings.max_body_bytes,
-        )
+        batches, issuer, limit = Batches(), Issuer(self._predictions, self._counts), settings.max_body_bytes
+        decoder = RequestDecoder(model.input, settings.max_instances)
+        self._predict = PredictRoute(model.name, decoder, self.champion, batches, issuer, limit)
+        reader = InputReader(model.input, settings.max_instances)
+        infer = InferRoute(model.name, reader, self.shelf, batches, issuer, limit)
+        self.infer = FastRoute("infer", infer, self._counts, settings.max_in_flight)
 
     def fast_routes(self) -> dict[str, Application]:
         """The routes that no framework stands before, by path."""
@@ -61,6 +62,7 @@ class Host:
             f"{base}/predict": FastRoute("predict", self._predict, self._counts, limit),
             f"{base}/feedback": FastRoute("feedback", self._feedback, self._counts, limit),
             f"{base}/explain": FastRoute("explain", self._explain, self._counts, MAX_WAITING),
+            f"/v2/models/{self.name}/infer": self.infer,
         }
 
     def close(self) -> None:

@@ -15,8 +15,8 @@ JSON_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8",
 IGNORED_IN_TYPES = b' "'
 
 
-def check_headers(headers: Iterable[tuple[bytes, bytes]], max_bytes: int) -> None:
-    """Refuses what is not plain JSON of at most `max_bytes`, before the body is read.
+def check_headers(headers: Iterable[tuple[bytes, bytes]], max_bytes: int, is_json: bool = True) -> None:
+    """Refuses what is not plain JSON, if it must be, or of more than `max_bytes`, before the body is read.
 
     Raises:
         RequestFault: `unsupported_media_type`, `unsupported_encoding` or `body_too_large`.
@@ -26,7 +26,7 @@ def check_headers(headers: Iterable[tuple[bytes, bytes]], max_bytes: int) -> Non
             if not value.isdigit() or len(value) > 18 or int(value) > max_bytes:
                 raise too_large(max_bytes)
         elif name == b"content-type":
-            if value not in JSON_TYPES and _normal(value) not in JSON_TYPES:
+            if is_json and value not in JSON_TYPES and _normal(value) not in JSON_TYPES:
                 raise RequestFault("unsupported_media_type", "the body must be application/json in UTF-8")
         elif name == b"content-encoding" and value.lower() != b"identity":
             raise RequestFault(
@@ -39,14 +39,14 @@ def _normal(content_type: bytes) -> bytes:
     return content_type.lower().translate(None, delete=IGNORED_IN_TYPES)
 
 
-async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, max_bytes: int, is_json: bool = True) -> bytes:
     """The whole body of a request, never more than `max_bytes`.
 
     Raises:
         RequestFault: as `check_headers`; `body_too_large` also for a chunked body that grows beyond the limit.
         ClientGone: the client disconnected before the body was whole.
     """
-    check_headers(scope["headers"], max_bytes)
+    check_headers(scope["headers"], max_bytes, is_json)
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
         body: bytes = message.get("body", b"")

@@ -21,6 +21,9 @@ LABEL = {
     ]
 }
 
+REFUSALS = (400, 404, 409, 413, 415, 422, 429, 503)
+"""What a request with a body may be refused with."""
+
 REJECTION = {
     "type": "object",
     "required": ["index", "error", "detail"],
@@ -96,6 +99,49 @@ EXPLANATION = {
         "target": {"type": "string"},
         "attribution": {"description": "of the instance's shape; for a text, one number for each of `tokens`"},
         "tokens": {"type": "array", "items": {"type": "string"}},
+    },
+}
+TENSOR = {
+    "type": "object",
+    "required": ["name", "shape", "datatype"],
+    "properties": {
+        "name": {"type": "string"},
+        "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+        "datatype": {"type": "string"},
+        "data": {"type": "array", "description": "nested, or flat in row-major order"},
+        "parameters": {"type": "object"},
+    },
+}
+INFER = {
+    "type": "object",
+    "required": ["inputs"],
+    "additionalProperties": False,
+    "properties": {
+        "id": IDENTIFIER,
+        "inputs": {"type": "array", "minItems": 1, "items": {**TENSOR, "additionalProperties": False}},
+        "outputs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name"],
+                "additionalProperties": False,
+                "properties": {
+                    "name": {"enum": ["label", "probability", "prediction_id", "scores"]},
+                    "parameters": {"type": "object"},
+                },
+            },
+        },
+        "parameters": {"type": "object"},
+    },
+}
+INFERRED = {
+    "type": "object",
+    "required": ["model_name", "model_version", "outputs"],
+    "properties": {
+        "model_name": {"type": "string"},
+        "model_version": {"type": "string"},
+        "id": {"type": "string"},
+        "outputs": {"type": "array", "items": TENSOR},
     },
 }
 FEEDBACK = {

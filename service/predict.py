@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import types
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,25 +14,17 @@ from contracts.answers import Prediction, Predictions
 from contracts.errors import InvalidInstance
 from contracts.events import TaskName, explain
 from contracts.inputs import InputSpec, describe
-from feedback.join import RequestKeys, prediction_id
+from feedback.join import prediction_id
 from service.batches import Batches, Predicted
 from service.champion import Champion, Serving
-from service.counts import Counts
 from service.decoding import malformed
 from service.errors import Answer, RequestFault
+from service.issuer import Issuer
 from service.limits import Receive, Scope, read_body
 
 INLINE_BYTES = 64 << 10
 """Larger bodies are worked on in a thread, so that one big batch does not hold up the small requests behind it."""
 FIELDS = ("instances", "task", "scores")
-
-
-class Recorder(Protocol):
-    """Remembers the bodies of answered requests by their key, so that feedback may name a prediction."""
-
-    def record(self, key: str, version: int, body: bytes) -> None:
-        """Never waits and never raises."""
-        ...
 
 
 class RequestDecoder:
@@ -83,22 +75,14 @@ class PredictRoute:
     """Answers the predict requests of one model with its champion."""
 
     def __init__(
-        self,
-        model: str,
-        decoder: RequestDecoder,
-        champion: Champion,
-        recorder: Recorder,
-        counts: Counts,
-        max_bytes: int,
+        self, model: str, decoder: RequestDecoder, champion: Champion, batches: Batches, issuer: Issuer, max_bytes: int
     ) -> None:
         self._model = model
         self._decode = decoder
         self._champion = champion
-        self._recorder = recorder
-        self._counts = counts
+        self._batches = batches
+        self._issuer = issuer
         self._max_bytes = max_bytes
-        self._keys = RequestKeys()
-        self._batches = Batches()
 
     async def __call__(self, scope: Scope, receive: Receive) -> Answer:
         """One request; its answers name the version that gave them, all the same one."""
@@ -109,9 +93,7 @@ class PredictRoute:
             predicted = await self._batches.predict(serving, rows, task)
         else:
             predicted, task, is_scored = await asyncio.to_thread(self._predict_alone, body, serving)
-        key = self._keys.issue()
-        self._recorder.record(key, serving.version, body)
-        self._counts.predicted(serving.version, len(predicted.labels))
+        key = self._issuer.issue(serving.version, body, len(predicted.labels))
         scores = _named(predicted.scores, serving, task) if is_scored else itertools.repeat(None)
         ids = (prediction_id(key, index) for index in range(len(predicted.labels)))
         predictions = list(map(Prediction, ids, predicted.labels, predicted.probabilities.tolist(), scores))

@@ -16,7 +16,7 @@ from service.decoding import decoded
 from service.errors import PartUnavailable, RequestFault
 from service.faults import handle_faults
 from service.hosting import Host
-from service.limits import read_body
+from service.limits import Application, Receive, Scope, Send, read_body
 from service.pages import add_pages
 from service.settings import ServingSettings
 from service.stream import Streams
@@ -93,6 +93,18 @@ class Routes:
         return self._streams.open(self.host(model).hub, request.headers.get("last-event-id"))
 
 
+class Delegated(Response):
+    """An answer that a fast route gives in the framework's stead."""
+
+    def __init__(self, route: Application) -> None:
+        super().__init__()
+        self._route = route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hands the request on."""
+        await self._route(scope, receive, send)
+
+
 def build(hosts: Mapping[str, Host], settings: ServingSettings) -> FastAPI:
     """The framework application; its lifespan runs the champions' followers."""
     app = FastAPI(
@@ -112,6 +124,7 @@ def build(hosts: Mapping[str, Host], settings: ServingSettings) -> FastAPI:
     _add_status(app, routes)
     _add_versions(app, routes)
     _add_raw(app, routes)
+    _add_protocol(app, routes)
     _add_operating(app, routes)
     add_pages(app)
     handle_faults(app)
@@ -158,7 +171,7 @@ def _add_versions(app: FastAPI, routes: Routes) -> None:
 
 def _add_raw(app: FastAPI, routes: Routes) -> None:
     """Describes the fast routes; requests get here only when they name a model that is not served."""
-    refusals = (400, 404, 409, 413, 415, 422, 429, 503)
+    refusals = openapi.REFUSALS
     hosted = [Depends(routes.host)]
 
     @app.post(
@@ -191,6 +204,24 @@ def _add_raw(app: FastAPI, routes: Routes) -> None:
     async def feedback() -> Response:
         """Labelled events, each with its own instance or the id of a prediction."""
         raise _unreached()
+
+
+def _add_protocol(app: FastAPI, routes: Routes) -> None:
+    hosted = Annotated[Host, Depends(routes.host)]
+    inferred = {
+        "openapi_extra": openapi.body(openapi.INFER),
+        "responses": openapi.answers(200, "tensors", openapi.INFERRED, *openapi.REFUSALS),
+    }
+
+    @app.post("/v2/models/{model}/infer", **inferred)
+    async def infer(host: hosted) -> Response:
+        """Labels, probabilities, prediction ids and scores as tensors, by the champion."""
+        return Delegated(host.infer)
+
+    @app.post("/v2/models/{model}/versions/{version}/infer", **inferred)
+    async def infer_by(host: hosted, version: str) -> Response:  # noqa: ARG001  the fast route reads it
+        """The same by any registered version."""
+        return Delegated(host.infer)
 
 
 def _add_operating(app: FastAPI, routes: Routes) -> None:
