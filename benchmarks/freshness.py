@@ -54,10 +54,11 @@ def send_one(client: Client, task: Task, row: int) -> Fresh:
     accepted = time.perf_counter() - begun
     while time.perf_counter() - begun < PATIENCE_SECONDS:
         status = client.status()
-        if status["served_through"] >= position:
+        if status.served_through >= position:
             client.predict([task.images[row].tolist()])
-            parts = status["seconds"]
-            return Fresh(accepted, time.perf_counter() - begun, parts["round"], parts["decision"])
+            parts = status.seconds
+            unknown = float("nan")
+            return Fresh(accepted, time.perf_counter() - begun, parts.round or unknown, parts.decision or unknown)
         time.sleep(POLL_SECONDS)
     return Fresh(accepted, None, float("nan"), float("nan"))
 
@@ -78,7 +79,7 @@ def measure(events: int, interval: float, network: NetworkSpec) -> dict[str, Any
         for row in track(range(events), "single events", console=stderr()):
             time.sleep(PAUSE_SECONDS + interval)
             found.append(send_one(client, tasks[4], row))
-        gate = client.status()["gate"]
+        gate = client.status().gate
     whole = [fresh for fresh in found if fresh.served is not None]
     served = sorted(fresh.served or 0.0 for fresh in whole)
     return {

@@ -232,11 +232,11 @@ def stream_and_kill(tree: Tree, kills: int, seed: int, pause: float) -> tuple[di
 def settled(tree: Tree) -> dict[str, int]:
     """The ledger once everything accepted is accounted for."""
     with Client(tree.address, "digits") as client:
-        position = client.status()["processed_through"]
-        while (status := client.status())["ledger"]["pending"] or status["processed_through"] != position:
-            position = status["processed_through"]
+        position = client.status().processed_through
+        while (status := client.status()).ledger.pending or status.processed_through != position:
+            position = status.processed_through
             time.sleep(0.5)
-    ledger: dict[str, int] = status["ledger"]
+    ledger: dict[str, int] = msgspec.to_builtins(status.ledger)
     return ledger
 
 

@@ -72,12 +72,12 @@ def measure(address: str, strategy: str, tasks: Sequence[Task]) -> Result:
             learn([client], task, lambda: progress.advance(bar))
         took = time.monotonic() - begun
         with contextlib.suppress(ServiceUnreachable):
-            client.wait_served(client.status()["processed_through"], SETTLE_SECONDS)
+            client.wait_served(client.status().processed_through, SETTLE_SECONDS)
         status, matrix = client.status(), client.matrix()
         accuracy = test_accuracy(client, tasks)
-    unserved = status["processed_through"] - status["served_through"]
-    transfer = matrix["backward_transfer"]
-    return Result(strategy, accuracy, transfer, took, unserved, status["gate"])
+    unserved = status.processed_through - status.served_through
+    transfer = float("nan") if matrix.backward_transfer is None else matrix.backward_transfer
+    return Result(strategy, accuracy, transfer, took, unserved, status.gate)
 
 
 def main(

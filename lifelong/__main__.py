@@ -136,15 +136,19 @@ def send(config: Config, file: File, address: Address = HERE, as_json: Json = Fa
 @app.command()
 def status(model: Model = "", address: Address = HERE, as_json: Json = False) -> None:
     """Show what is served and what was learned."""
+    import msgspec
+
     from lifelong.client import Client, served_models
     from lifelong.output import emit
     from lifelong.tables import matrix_tables, status_table
 
-    documents = []
+    statuses, matrices = [], {}
     for name in [model] if model else served_models(address):
         with Client(address, name) as client:
-            documents.append({**client.status(), "matrix": client.matrix()})
-    emit({"models": documents}, as_json, status_table(documents), *matrix_tables(documents))
+            statuses.append(client.status())
+            matrices[name] = client.matrix()
+    documents = [msgspec.to_builtins(status) | {"matrix": matrices[status.model]} for status in statuses]
+    emit({"models": documents}, as_json, status_table(statuses), *matrix_tables(matrices))
 
 
 @app.command()
@@ -155,8 +159,8 @@ def versions(model: Model = "", address: Address = HERE, as_json: Json = False) 
     from lifelong.tables import versions_table
 
     with Client(address, model or only_model(address)) as client:
-        document = client.versions()
-    emit(document, as_json, versions_table(document["versions"]))
+        page = client.versions()
+    emit(page, as_json, versions_table(page.versions))
 
 
 @app.command()
@@ -171,8 +175,8 @@ def rollback(
     from lifelong.output import emit
 
     with Client(address, model or only_model(address)) as client:
-        document = client.rollback(version)
-    emit(document, as_json, f"serving version {document['version']}")
+        served = client.rollback(version)
+    emit(served, as_json, f"serving version {served.version}")
 
 
 @app.command()

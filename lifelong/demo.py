@@ -125,8 +125,8 @@ def _telling_row(client: Client, task: Task) -> tuple[Any, str]:
 
 
 def _growth(task: Task, learned: Mapping[str, Learned]) -> str:
-    row = "  ".join(percent(value) for value in learned[SERVED].matrix["R"][-1])
-    averages = (f"{TITLES[model]} {percent(one.matrix['average_accuracy'])}" for model, one in learned.items())
+    row = "  ".join(percent(value) for value in learned[SERVED].matrix.accuracy[-1])
+    averages = (f"{TITLES[model]} {percent(one.matrix.average_accuracy)}" for model, one in learned.items())
     return f"after {task.name}: {row}\n  average: {' · '.join(averages)}"
 
 

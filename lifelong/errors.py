@@ -19,6 +19,10 @@ class BadFile(LifelongError):
     """A file of feedback, or of a data set, cannot be read as what it should be."""
 
 
+class InvalidArgument(LifelongError):
+    """What a client was given cannot be sent to any service; nothing was sent."""
+
+
 class ServiceUnreachable(LifelongError):
     """Nothing answers at the service's address, or it did not get ready in time."""
 

@@ -1,14 +1,16 @@
 """A stream of tasks, sent as a user's feedback would be: over REST, task after task, in small batches."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from contracts.events import FeedbackEvent
+from contracts.status import Matrix
 from lifelong.client import Client
 from lifelong.data import DataSet, Images, Labels
+from service.documents import StatusDocument
 
 BATCH_EVENTS = 50
 PROCESSED_SECONDS = 600.0
@@ -28,8 +30,8 @@ class Task(NamedTuple):
 class Learned(NamedTuple):
     """What the service reports of one model after a task."""
 
-    status: dict[str, Any]
-    matrix: dict[str, Any]
+    status: StatusDocument
+    matrix: Matrix
 
 
 def split(data: DataSet, rows_per_task: int, seed: int = 0) -> list[Task]:

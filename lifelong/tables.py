@@ -8,6 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from contracts.status import Matrix, VersionRecord
+from service.documents import StatusDocument
+
 
 def percent(value: float | None) -> str:
     """An accuracy in 0…1 as a percentage, or a dash where there is none."""
@@ -19,24 +22,24 @@ def signed(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:+.1f}"
 
 
-def matrix_table(matrix: Mapping[str, Any], title: str) -> RenderableType:
+def matrix_table(matrix: Matrix, title: str) -> RenderableType:
     """The accuracy matrix in percent: a row for each task that ended, a column for each probe set."""
     table = Table()
     table.add_column("after")
-    for task in matrix["tasks"]:
+    for task in matrix.tasks:
         table.add_column(task, justify="right")
-    for task, row in zip(matrix["tasks"], matrix["R"], strict=False):
+    for task, row in zip(matrix.tasks, matrix.accuracy, strict=False):
         table.add_row(task, *(percent(value) for value in row))
     return Group(title, table)
 
 
-def matrix_tables(models: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
-    """The matrix of each model that has one."""
+def matrix_tables(matrices: Mapping[str, Matrix]) -> list[RenderableType]:
+    """The matrix of each model that has one, by the model's name."""
     title = "accuracy in % on each task's probe set"
-    return [matrix_table(model["matrix"], f"{model['model']}: {title}") for model in models if model["matrix"]["R"]]
+    return [matrix_table(matrix, f"{model}: {title}") for model, matrix in matrices.items() if matrix.accuracy]
 
 
-def comparison_table(matrices: Mapping[str, Mapping[str, Any]]) -> Table:
+def comparison_table(matrices: Mapping[str, Matrix]) -> Table:
     """Average accuracy, backward transfer and mean forgetting of several models that learned the same stream.
 
     The last task cannot have been forgotten yet; so the mean is over the tasks before it.
@@ -45,8 +48,8 @@ def comparison_table(matrices: Mapping[str, Mapping[str, Any]]) -> Table:
     for column in ("average accuracy", "backward transfer", "forgetting"):
         table.add_column(column, justify="right")
     for name, matrix in matrices.items():
-        lost = [value for value in matrix["forgetting"][:-1] if value is not None]
-        average, transfer = percent(matrix["average_accuracy"]), signed(matrix["backward_transfer"])
+        lost = [value for value in matrix.forgetting[:-1] if value is not None]
+        average, transfer = percent(matrix.average_accuracy), signed(matrix.backward_transfer)
         table.add_row(name, average, transfer, percent(sum(lost) / len(lost) if lost else None))
     return table
 
@@ -69,23 +72,22 @@ def settings_table(rows: Sequence[tuple[str, Any, str]]) -> Table:
     return table
 
 
-def status_table(models: Sequence[Mapping[str, Any]]) -> Table:
+def status_table(models: Sequence[StatusDocument]) -> Table:
     """One row for each model that is served."""
     table = Table("model", "version", "average", "BWT", "processed", "served", "labels", "tasks")
     for model in models:
-        average, transfer = percent(model.get("average_accuracy")), signed(model.get("backward_transfer"))
-        through = (str(model.get("processed_through", "–")), str(model.get("served_through", "–")))
-        counts = (str(len(model.get("labels") or [])), str(len(model.get("tasks") or [])))
-        table.add_row(str(model.get("model")), str(model.get("version")), average, transfer, *through, *counts)
+        average, transfer = percent(model.average_accuracy), signed(model.backward_transfer)
+        through = (str(model.processed_through), str(model.served_through))
+        counts = (str(len(model.labels)), str(len(model.tasks)))
+        table.add_row(model.model, str(model.version), average, transfer, *through, *counts)
     return table
 
 
-def versions_table(versions: Sequence[Mapping[str, Any]]) -> Table:
+def versions_table(versions: Sequence[VersionRecord]) -> Table:
     """One row for each version, newest first, with the gate's verdict and its first reason."""
     table = Table("version", "parent", "aliases", "created", "verdict", "because")
     for version in versions:
-        lineage, decision = version["lineage"], version["probes"]["decision"]
-        reasons = decision.get("reasons") or [""]
-        named = (str(lineage["version"]), str(lineage["parent"] or "–"), ", ".join(version["aliases"]))
-        table.add_row(*named, lineage["created_at"][:19], decision["verdict"], str(reasons[0]))
+        lineage, decision = version.lineage, version.probes.decision
+        named = (str(lineage.version), str(lineage.parent or "–"), ", ".join(version.aliases))
+        table.add_row(*named, lineage.created_at[:19], decision.verdict, next(iter(decision.reasons), ""))
     return table

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from contracts.status import Matrix
 from lifelong.bench.experiment import Experiment
 from lifelong.bench.methods import methods
 from lifelong.bench.plan import StreamPlan, learner_for, network_for
@@ -90,7 +91,7 @@ def write(out: Path, text: str) -> None:
 
 def _tables(learned: Sequence[Found], document: Mapping[str, Any]) -> list[Any]:
     own = [each for each in learned if not each.is_joint]
-    matrix = {"tasks": document["tasks"], "R": own[-1].accuracy} if own else None
+    matrix = Matrix(tasks=document["tasks"], accuracy=own[-1].accuracy) if own else None
     which = "; the others' are in --out and --json" if len(own) > 1 else ""
     shown_matrix = [matrix_table(matrix, f"{own[-1].name}: accuracy in %, mean over seeds{which}")] if matrix else []
     bound = intransigence_bound(learned)

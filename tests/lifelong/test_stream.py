@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from contracts.status import Matrix
 from lifelong.data import small_digits
 from lifelong.demo import settings
 from lifelong.stream import TASKS, split
@@ -39,7 +40,7 @@ def test_the_bounds_differ_from_the_served_model_in_their_strategies_alone() -> 
 
 
 def test_forgetting_is_averaged_over_the_tasks_that_could_be_forgotten() -> None:
-    matrix = {"average_accuracy": 0.75, "backward_transfer": -0.2, "forgetting": [0.3, 0.1, 0.0]}
+    matrix = Matrix(average_accuracy=0.75, backward_transfer=-0.2, forgetting=[0.3, 0.1, 0.0])
     (row,) = zip(*(column.cells for column in comparison_table({"mine": matrix}).columns), strict=True)
     assert row == ("mine", "75.0", "-20.0", "20.0")
 

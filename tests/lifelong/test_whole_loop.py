@@ -99,9 +99,9 @@ def test_feedback_is_learned_served_and_survives_every_kill(tree: Tree) -> None:
     receipt = client.feedback(events(DIGITS, [0, 1], "low"))
     assert receipt.accepted == 120
     served = client.wait_served(receipt.position or 0, SERVED_SECONDS)
-    assert served["version"] > 1
+    assert served.version > 1
     answers = client.predict(DIGITS.train_images[:20].tolist())
-    assert answers.version >= served["version"]
+    assert answers.version >= served.version
     assert {answer.label for answer in answers.predictions} <= {"0", "1"}
 
     corrected = FeedbackEvent(label=1, prediction_id=answers.predictions[0].prediction_id, event_id="correction")
@@ -115,16 +115,16 @@ def test_feedback_is_learned_served_and_survives_every_kill(tree: Tree) -> None:
     tree.start()
     client = tree.client
     assert client.feedback(events(DIGITS, [2, 3], "high")).duplicates == 120
-    assert client.close_task("low")["row"]
+    assert client.close_task("low").row
     status = client.status()
-    assert sorted(status["labels"]) == ["0", "1", "2", "3"]
-    assert status["ledger"]["pending"] == 0
-    assert status["ledger"]["received"] == sum(status["ledger"].values()) - status["ledger"]["received"]
-    assert status["ledger"]["trained"] + status["ledger"]["probe"] + status["ledger"]["late"] == 241
+    assert sorted(status.labels) == ["0", "1", "2", "3"]
+    assert status.ledger.pending == 0
+    assert status.ledger.balances
+    assert status.ledger.trained + status.ledger.probe + status.ledger.late == 241
 
-    first = client.versions()["versions"][-1]["version"]
-    assert client.rollback(first)["version"] == first
-    assert client.status()["version"] == first
+    first = client.versions().versions[-1].version
+    assert client.rollback(first).version == first
+    assert client.status().version == first
 
 
 def test_the_page_shows_the_matrix_and_asks_nobody_else(tree: Tree) -> None:
@@ -158,11 +158,11 @@ def test_kafka_feedback_from_rest_and_from_others_is_learned(tmp_path: Path, bro
         others = [msgspec.json.encode(event) for event in events(DIGITS, [2, 3], "high")]
         topic.send([*others, b"poison"])
         status = tree.client.status()
-        while status["ledger"]["dead"] < 1 or status["ledger"]["pending"]:
+        while status.ledger.dead < 1 or status.ledger.pending:
             status = tree.client.status()
-        assert sorted(status["labels"]) == ["0", "1", "2", "3"]
-        assert status["ledger"]["dead"] == 1
-        assert status["ledger"]["trained"] + status["ledger"]["probe"] == 240
+        assert sorted(status.labels) == ["0", "1", "2", "3"]
+        assert status.ledger.dead == 1
+        assert status.ledger.trained + status.ledger.probe == 240
     finally:
         tree.stop()
 

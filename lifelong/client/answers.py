@@ -1,0 +1,64 @@
+"""The answers that only the client has a type for; the others are those of `contracts` and `service.documents`."""
+
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.status import VersionRecord
+
+
+class VersionPage(msgspec.Struct, frozen=True):
+    """Versions, newest first; `next_page_token` asks for the older ones, null at the end."""
+
+    versions: list[VersionRecord]
+    next_page_token: str | None = None
+
+
+class ClosedTask(msgspec.Struct, frozen=True):
+    """A task after its end: `row` is the accuracy in 0…1 on the probe set of each of `tasks`, null where unmeasured.
+
+    `closed` is false when feedback that came before could not be read in time: the task ends once it is learned.
+    """
+
+    task: str
+    closed: bool
+    tasks: list[str]
+    row: list[float | None]
+
+
+class RolledBack(msgspec.Struct, frozen=True):
+    """The version that is the champion again."""
+
+    version: int
+
+
+class StreamedPrediction(msgspec.Struct, frozen=True):
+    """The answer to one instance of a stream; `probability` in 0…1 is the label's own."""
+
+    prediction_id: str
+    label: str
+    probability: float
+    version: int
+    scores: dict[str, float] | None = None
+
+
+class RefusedLine(msgspec.Struct, frozen=True):
+    """Why one instance of a stream has no prediction; those after it have theirs."""
+
+    error: str
+    detail: str = ""
+
+
+class Inference(NamedTuple):
+    """The answers to n rows, in their order, all by one version.
+
+    `probabilities` `(n,)` in 0…1 are the labels' own, `scores` `(n, columns)` those of every column; both are float32.
+    """
+
+    version: int
+    labels: list[str]
+    probabilities: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    prediction_ids: list[str]
