@@ -24,6 +24,10 @@ class Versions(Protocol):
         """A version, whole."""
         ...
 
+    def versions(self) -> list[int]:
+        """The numbers of all versions, in order."""
+        ...
+
 
 class Archive:
     """A registry that is asked without holding up the event loop it is asked from."""
@@ -49,6 +53,14 @@ class Archive:
             LifelongError: the registry has no such version, or not all of it.
         """
         return await self._asked(lambda versions: versions.read(version))
+
+    async def versions(self) -> list[int]:
+        """The numbers of all versions, in order.
+
+        Raises:
+            PartUnavailable: `registry_unavailable`.
+        """
+        return await self._asked(lambda versions: versions.versions())
 
     async def _asked(self, question: Callable[[Versions], Found]) -> Found:
         try:

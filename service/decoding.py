@@ -17,7 +17,7 @@ def decoded(decoder: msgspec.json.Decoder[Document], body: bytes | memoryview) -
         RequestFault: `malformed_json`, or `invalid_request` with the place of the fault.
     """
     try:
-        return decoder.decode(body)  # type: ignore[arg-type]  # msgspec reads any buffer
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise RequestFault("invalid_request", explain(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -34,7 +34,7 @@ class Host:
     """Everything of one model that a replica holds open; `close` releases it."""
 
     def __init__(self, model: HostedModel, settings: ServingSettings, parts: Parts, loader: Load | None = None) -> None:
-        self.name = model.name
+        self.name, self.input = model.name, model.input
         self.hub, self.trainer = parts.hub, parts.trainer
         self._settings = settings
         self._log = SqliteLog(model.feedback_path)

@@ -174,6 +174,10 @@ class Hub:
         record = self._records.get(version)
         return None if record is None else msgspec.json.encode(record)
 
+    async def registered(self) -> list[int]:
+        """The numbers of all versions that `files` can give, in order."""
+        return [] if self._archive is None else await self._archive.versions()
+
     async def files(self, version: int) -> dict[str, bytes] | None:
         """The files of any registered version; None when there is none of this number, or no whole one."""
         if self._archive is None:

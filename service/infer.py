@@ -114,7 +114,8 @@ class InferRoute:
         """One request; its answers name the version that gave them, all the same one."""
         length = _header_length(scope)
         body = memoryview(await read_body(scope, receive, self._max_bytes, is_json=length is None))
-        serving = await self._shelf.get(_version(scope))
+        named = scope.get("path_params", {}).get("version")
+        serving = await self._shelf.get(None if named is None else version_number(named))
         if len(body) <= INLINE_BYTES:
             request, instances = self._read(body, length)
             predicted = await self._batches.predict(serving, instances.rows, instances.task)
@@ -179,15 +180,12 @@ def _header_length(scope: Scope) -> int | None:
     return None
 
 
-def _version(scope: Scope) -> int | None:
-    """The version that the path names, if it does.
+def version_number(named: str) -> int:
+    """The version that a path names.
 
     Raises:
-        RequestFault: `unknown_version`.
+        RequestFault: `unknown_version`, for what is no number.
     """
-    named = scope.get("path_params", {}).get("version")
-    if named is None:
-        return None
     if not named.isascii() or not named.isdigit() or len(named) > MAX_DIGITS:
         raise RequestFault("unknown_version", "the model has no version of this number")
     return int(named)

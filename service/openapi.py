@@ -24,6 +24,8 @@ LABEL = {
 REFUSALS = (400, 404, 409, 413, 415, 422, 429, 503)
 """What a request with a body may be refused with."""
 
+DOCUMENT: dict[str, Any] = {"type": "object"}
+INDEX = {"type": "array", "items": {"type": "object", "required": ["name", "version", "state", "reason"]}}
 REJECTION = {
     "type": "object",
     "required": ["index", "error", "detail"],

@@ -48,6 +48,10 @@ class AskedHub(FollowedHub, Protocol):
         """See `Hub.version`."""
         ...
 
+    async def registered(self) -> list[int]:
+        """See `Hub.registered`."""
+        ...
+
     async def files(self, version: int) -> dict[str, bytes] | None:
         """See `Hub.files`."""
         ...

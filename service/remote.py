@@ -86,6 +86,10 @@ class RemoteHub:
         """See `Hub.version`."""
         return cast("bytes | None", await self._actor.call("version", version))
 
+    async def registered(self) -> list[int]:
+        """See `Hub.registered`."""
+        return cast("list[int]", await self._actor.call("registered"))
+
     async def files(self, version: int) -> dict[str, bytes] | None:
         """See `Hub.files`."""
         return cast("dict[str, bytes] | None", await self._actor.call("files", version))

@@ -16,8 +16,10 @@ from service.decoding import decoded
 from service.errors import PartUnavailable, RequestFault
 from service.faults import handle_faults
 from service.hosting import Host
-from service.limits import Application, Receive, Scope, Send, read_body
+from service.infer import version_number
+from service.limits import read_body
 from service.pages import add_pages
+from service.protocol import add_protocol, json_answer
 from service.settings import ServingSettings
 from service.stream import Streams
 from service.telemetry import Exposition
@@ -26,7 +28,6 @@ SETTLE_SECONDS = 10.0
 """How long a replica that starts waits for its champion before it takes requests, which it then answers with 503."""
 MAX_SMALL_BODY_BYTES = 64 << 10
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-DOCUMENT: dict[str, Any] = {"type": "object"}
 LARGEST_VERSION = 2**63 - 1
 """What the trainer's database can hold; a larger number there would end the trainer."""
 
@@ -69,7 +70,7 @@ class Routes:
     async def models(self) -> Response:
         """The status of every model."""
         statuses = await asyncio.gather(*(host.hub.status() for host in self._hosts.values()))
-        return _json(msgspec.json.encode({"models": [msgspec.Raw(status) for status in statuses]}))
+        return json_answer(msgspec.json.encode({"models": [msgspec.Raw(status) for status in statuses]}))
 
     async def metrics(self) -> Response:
         """All series in Prometheus's text format; a model whose hub is away is left out."""
@@ -81,28 +82,9 @@ class Routes:
         families = [answer for answer in answers if not isinstance(answer, BaseException)]
         return Response(Exposition(families).text(), media_type=METRICS_TYPE)
 
-    async def ready(self) -> Response:
-        """Ready once every model's champion is loaded, or known not to exist yet."""
-        waiting = [name for name, host in self._hosts.items() if not host.champion.settled.is_set()]
-        if waiting:
-            raise RequestFault("starting", f"{len(waiting)} models do not know their champion yet")
-        return _json(b'{"ready":true}')
-
     async def stream(self, model: str, request: Request) -> Response:
         """Server-sent events; a client that reconnects goes on after the last one it had."""
         return self._streams.open(self.host(model).hub, request.headers.get("last-event-id"))
-
-
-class Delegated(Response):
-    """An answer that a fast route gives in the framework's stead."""
-
-    def __init__(self, route: Application) -> None:
-        super().__init__()
-        self._route = route
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hands the request on."""
-        await self._route(scope, receive, send)
 
 
 def build(hosts: Mapping[str, Host], settings: ServingSettings) -> FastAPI:
@@ -116,15 +98,13 @@ def build(hosts: Mapping[str, Host], settings: ServingSettings) -> FastAPI:
         lifespan=_lifespan(hosts),
     )
     routes = Routes(hosts, settings)
-    app.get("/v1/models", responses=openapi.answers(200, "all models", DOCUMENT, 503))(routes.models)
+    app.get("/v1/models", responses=openapi.answers(200, "all models", openapi.DOCUMENT, 503))(routes.models)
     app.get("/v1/models/{model}/stream", responses=_event_stream())(routes.stream)
     app.get("/metrics", response_class=Response)(routes.metrics)
-    app.get("/v2/health/ready", responses=openapi.answers(200, "ready", DOCUMENT, 503))(routes.ready)
-    app.get("/v2/health/live", responses=openapi.answers(200, "live", DOCUMENT))(_live)
     _add_status(app, routes)
     _add_versions(app, routes)
     _add_raw(app, routes)
-    _add_protocol(app, routes)
+    add_protocol(app, hosts, routes.host)
     _add_operating(app, routes)
     add_pages(app)
     handle_faults(app)
@@ -133,22 +113,22 @@ def build(hosts: Mapping[str, Host], settings: ServingSettings) -> FastAPI:
 
 def _add_status(app: FastAPI, routes: Routes) -> None:
     hosted = Annotated[Host, Depends(routes.host)]
-    ok = openapi.answers(200, "the document", DOCUMENT, 404, 503)
+    ok = openapi.answers(200, "the document", openapi.DOCUMENT, 404, 503)
 
     @app.get("/v1/models/{model}", responses=ok)
     async def status(host: hosted) -> Response:
         """Champion version, positions processed and served, labels, tasks, averages, ledger."""
-        return _json(await host.hub.status())
+        return json_answer(await host.hub.status())
 
     @app.get("/v1/models/{model}/matrix", responses=ok)
     async def matrix(host: hosted) -> Response:
         """The accuracy matrix R, its baseline and averages."""
-        return _json(await host.hub.matrix())
+        return json_answer(await host.hub.matrix())
 
 
 def _add_versions(app: FastAPI, routes: Routes) -> None:
     hosted = Annotated[Host, Depends(routes.host)]
-    ok = openapi.answers(200, "the document", DOCUMENT, 404, 422, 503)
+    ok = openapi.answers(200, "the document", openapi.DOCUMENT, 404, 422, 503)
 
     @app.get("/v1/models/{model}/versions", responses=ok)
     async def versions(
@@ -157,16 +137,15 @@ def _add_versions(app: FastAPI, routes: Routes) -> None:
         page_token: Annotated[int | None, Query(ge=1)] = None,
     ) -> Response:
         """Newest first, with lineage, probe results and decision: the last 200, refused ones too, and the aliased."""
-        return _json(await host.hub.versions(max_results, page_token))
+        return json_answer(await host.hub.versions(max_results, page_token))
 
     @app.get("/v1/models/{model}/versions/{version}", responses=ok)
     async def version(host: hosted, version: str) -> Response:
         """One of the last 200 versions, refused ones counted, or an older one that has an alias still."""
-        number = int(version) if version.isascii() and version.isdigit() and len(version) < 12 else 0
-        document = await host.hub.version(number)
+        document = await host.hub.version(version_number(version))
         if document is None:
             raise RequestFault("unknown_version", "the model has no version of this number")
-        return _json(document)
+        return json_answer(document)
 
 
 def _add_raw(app: FastAPI, routes: Routes) -> None:
@@ -206,27 +185,9 @@ def _add_raw(app: FastAPI, routes: Routes) -> None:
         raise _unreached()
 
 
-def _add_protocol(app: FastAPI, routes: Routes) -> None:
-    hosted = Annotated[Host, Depends(routes.host)]
-    inferred = {
-        "openapi_extra": openapi.body(openapi.INFER),
-        "responses": openapi.answers(200, "tensors", openapi.INFERRED, *openapi.REFUSALS),
-    }
-
-    @app.post("/v2/models/{model}/infer", **inferred)
-    async def infer(host: hosted) -> Response:
-        """Labels, probabilities, prediction ids and scores as tensors, by the champion."""
-        return Delegated(host.infer)
-
-    @app.post("/v2/models/{model}/versions/{version}/infer", **inferred)
-    async def infer_by(host: hosted, version: str) -> Response:  # noqa: ARG001  the fast route reads it
-        """The same by any registered version."""
-        return Delegated(host.infer)
-
-
 def _add_operating(app: FastAPI, routes: Routes) -> None:
     hosted = Annotated[Host, Depends(routes.host)]
-    ok = openapi.answers(200, "done", DOCUMENT, 404, 409, 413, 415, 422, 503)
+    ok = openapi.answers(200, "done", openapi.DOCUMENT, 404, 409, 413, 415, 422, 503)
 
     @app.post("/v1/models/{model}/tasks/{task}/close", responses=ok)
     async def close(host: hosted, task: str) -> Response:
@@ -255,20 +216,11 @@ def _relayed(answer: bytes) -> Response:
     refusal = msgspec.json.decode(answer, type=TrainerRefusal)
     if refusal.error is not None:
         raise RequestFault(refusal.error, refusal.detail)
-    return _json(answer)
-
-
-async def _live() -> Response:
-    """Live as long as it answers."""
-    return _json(b'{"live":true}')
+    return json_answer(answer)
 
 
 def _unreached() -> RequestFault:
     return RequestFault("unknown_route", "the path is answered before it gets here")
-
-
-def _json(body: bytes) -> Response:
-    return Response(body, media_type="application/json")
 
 
 def _event_stream() -> dict[int | str, dict[str, Any]]:

@@ -120,6 +120,10 @@ class DictRegistry:
             raise UnregisteredVersion("unregistered_version", "no such version")
         return self._versions[version]
 
+    def versions(self) -> list[int]:
+        """All of them."""
+        return sorted(self._versions)
+
 
 class InProcessService:
     """A replica with its hub and a scripted trainer; use it as a context manager."""
