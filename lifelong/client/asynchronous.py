@@ -58,9 +58,9 @@ class AsyncClient:
                 async for answer in answers:
                     yield answer
 
-    async def infer(self, rows: ArrayLike, task: str | None = None) -> Inference:
+    async def infer(self, rows: ArrayLike, task: str | None = None, version: int | None = None) -> Inference:
         """As `Client.infer`."""
-        return await self._ask(self._calls.infer(rows, task))
+        return await self._ask(self._calls.infer(rows, task, version))
 
     async def explain(
         self,

@@ -91,12 +91,14 @@ class Calls:
         document = {"instance": instance, "method": method} | _given(target=target, task=task, version=version)
         return self._document(self._post("/explain", document), Explanation)
 
-    def infer(self, rows: ArrayLike, task: str | None) -> Exchange[Inference]:
+    def infer(self, rows: ArrayLike, task: str | None, version: int | None) -> Exchange[Inference]:
         """Rows and answers as bytes, by the Open Inference Protocol."""
+        route = f"/v2/models/{self.model}"
+        route += "" if version is None else f"/versions/{checked_number(version, 'version')}"
         encoded = tensors.encode(rows, task)
         length = (tensors.HEADER_LENGTH, str(encoded.header_length))
         headers = (("content-type", tensors.BINARY_TYPE), length)
-        request = Request("POST", f"/v2/models/{self.model}/infer", encoded.content, headers)
+        request = Request("POST", f"{route}/infer", encoded.content, headers)
         answer = yield from self._answer(request, self._retries())
         return self._decoded(tensors.decode, answer)
 
