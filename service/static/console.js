@@ -1,73 +1,103 @@
-"use strict";
-// Status and matrix of one model; the event stream says when to ask for them again.
-const at = (id) => document.getElementById(id);
-const number = (value) => (value === null || value === undefined ? "–" : value.toFixed(3));
-const element = (name, text) => Object.assign(document.createElement(name), { textContent: text });
-const json = async (path) => (await fetch(path)).json();
-let stream = null;
-let pending = null;
+// The console: one model at a time, from question to answer to correction to proof.
+import { json, Problem } from "./api.js";
+import { Asking } from "./ask.js";
+import { showNothing, showPixels } from "./answer.js";
+import { prepareChart, showChart } from "./chart.js";
+import { at, h } from "./dom.js";
+import { Explaining } from "./explain.js";
+import { inputFor } from "./inputs.js";
+import { showMatrix, showTasks } from "./matrix.js";
+import { clearNews, tell } from "./news.js";
+import { showNotices } from "./notices.js";
+import { closeTask, rollBack } from "./operate.js";
+import { showParts } from "./parts.js";
+import { Store } from "./store.js";
+import { showLedger, showSummary } from "./summary.js";
+import { Teaching } from "./teach.js";
+import { prepareToken } from "./token.js";
+import { showVersions } from "./versions.js";
 
-function showStatus(status) {
-  const ledger = status.ledger;
-  const facts = {
-    "Version served": status.version || "none yet",
-    "Average accuracy": number(status.average_accuracy),
-    "Backward transfer": number(status.backward_transfer),
-    "Forward transfer": number(status.forward_transfer),
-    "Labels": status.labels.length,
-    "Events received": ledger.received,
-    "Events not yet accounted for": status.lag,
-    "Learned through": status.processed_through,
-    "Served through": status.served_through,
-    "Replicas serving it": `${status.replicas.serving} of ${status.replicas.serving + status.replicas.behind}`,
-    "Trainer": status.trainer,
-  };
-  at("status").replaceChildren(...Object.entries(facts).flatMap(([k, v]) => [element("dt", k), element("dd", v)]));
+const RETRY_MS = 2000;
+let page = null;
+
+/** Everything that belongs to the chosen model. */
+class Page {
+  constructor(model) {
+    this.store = new Store(model);
+    clearNews();
+    this.store.addEventListener("change", () => this.show());
+    this.store.addEventListener("news", ({ detail }) => tell(detail));
+    prepareChart(() => showChart(this.store));
+    this.show();
+  }
+
+  close() {
+    this.store.close();
+    this.explaining?.close();
+    this.teaching?.close();
+  }
+
+  show() {
+    const { store } = this;
+    if (store.status && !this.asking) this.prepareAsking();
+    showNotices(store);
+    showSummary(store);
+    showMatrix(store);
+    showTasks(store, (task) => closeTask(store, task));
+    showChart(store);
+    showVersions(store, (version) => rollBack(store, version));
+    showLedger(store);
+    showParts(store);
+  }
+
+  prepareAsking() {
+    const { specification } = this.store;
+    this.input = inputFor(specification, () => this.asking.changed());
+    this.asking = new Asking(this.store, this.input);
+    this.explaining = new Explaining(this.asking);
+    this.teaching = new Teaching(this.store, this.asking);
+    at("ask-title").textContent = this.input.title;
+    at("input").replaceChildren(this.input.element);
+    at("ask-task-box").hidden = specification?.labels?.scenario !== "task";
+    at("ask-task").value = "";
+    at("teach-task").value = "";
+    showPixels(null);
+    showNothing();
+  }
 }
 
-function showMatrix(matrix) {
-  const head = document.createElement("tr");
-  head.append(element("th", "after"), ...matrix.tasks.map((task) => element("th", task)));
-  const rows = matrix.R.map((values, index) => {
-    const row = document.createElement("tr");
-    const cells = matrix.tasks.map((_, column) => element("td", number(values[column])));
-    row.append(element("th", matrix.tasks[index]), ...cells);
-    return row;
+function open(model) {
+  page?.close();
+  page = new Page(model);
+  document.title = `${model} · lifelong`;
+}
+
+function prepare() {
+  prepareToken();
+  at("model").addEventListener("change", () => open(at("model").value));
+  at("ask-form").addEventListener("submit", (event) => { event.preventDefault(); page?.asking?.ask(); });
+  at("by-version").addEventListener("change", () => page && showMatrix(page.store));
+  at("by-task").addEventListener("change", () => page && showMatrix(page.store));
+  at("ask-task").addEventListener("input", () => page?.asking?.changed());
+  at("older").addEventListener("click", () => page.store.loadOlder().catch(() => page.store.refresh()));
+  document.addEventListener("paste", (event) => {
+    const [file] = [...(event.clipboardData?.files || [])].filter(({ type }) => type.startsWith("image/"));
+    if (file) page?.input?.show?.(file);
   });
-  at("matrix").replaceChildren(head, ...rows);
 }
 
-async function refresh(base) {
-  const [status, matrix] = await Promise.all([json(base), json(`${base}/matrix`)]);
-  if (status.model === at("model").value) {
-    showStatus(status);
-    showMatrix(matrix);
+async function begin() {
+  try {
+    const { models } = await json("v1/models");
+    at("model").replaceChildren(...models.map(({ model }) => h("option", { value: model }, model)));
+    at("model-box").classList.toggle("is-single", models.length === 1);
+    open(models[0].model);
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    showNotices({ connection: problem.code === "offline" ? "offline" : "refused", heardAt: null, problem, status: null });
+    setTimeout(begin, RETRY_MS);
   }
 }
 
-function refreshSoon(base) {
-  pending = pending || setTimeout(() => { pending = null; refresh(base); }, 200);
-}
-
-function follow() {
-  const base = `v1/models/${at("model").value}`;
-  if (stream) stream.close();
-  at("news").replaceChildren();
-  stream = new EventSource(`${base}/stream`);
-  for (const kind of ["round", "task", "decision", "promotion", "rollback", "events", "training"]) {
-    stream.addEventListener(kind, (message) => {
-      const news = JSON.parse(message.data);
-      const time = new Date(news.time * 1000).toLocaleTimeString();
-      at("news").prepend(element("li", `${time} ${kind} ${JSON.stringify(news.data)}`));
-      while (at("news").children.length > 50) at("news").lastChild.remove();
-      refreshSoon(base);
-    });
-  }
-  refresh(base);
-}
-
-json("v1/models").then(({ models }) => {
-  at("model").replaceChildren(...models.map(({ model }) => element("option", model)));
-  at("model").addEventListener("change", follow);
-  follow();
-});
+prepare();
+begin();

@@ -1,26 +1,98 @@
-"use strict";
-// Lists the operations of the OpenAPI document beside this page.
-const element = (name, text) => Object.assign(document.createElement(name), { textContent: text });
+// The reference: every operation of the OpenAPI document beside this page, with its fields, answers and a command.
+import { curl, json } from "./api.js";
+import { problemBox } from "./answer.js";
+import { copyButton } from "./copy.js";
+import { at, h } from "./dom.js";
+import { exampleOf, fieldsOf, typeOf } from "./schema.js";
+import { prepareToken } from "./token.js";
 
-function operation(method, path, facts) {
-  const section = document.createElement("section");
-  section.append(element("h2", `${method.toUpperCase()} ${path}`), element("p", facts.description || ""));
-  const content = facts.requestBody && facts.requestBody.content["application/json"];
-  if (content) {
-    section.append(element("h3", "Body"), element("pre", JSON.stringify(content.schema, null, 1)));
-  }
-  section.append(element("h3", "Answers"));
-  const answers = Object.entries(facts.responses).map(([status, { description }]) => `${status} ${description}`);
-  section.append(element("p", answers.join(" · ")));
-  return section;
+const idOf = (method, path) => `${method}-${path}`.replace(/[^a-z0-9]+/gi, "-").replace(/-$/, "").toLowerCase();
+const isSuccess = (status) => status.startsWith("2");
+
+function contents(operations) {
+  const groups = Map.groupBy(operations, ({ path }) => groupOf(path));
+  return [...groups].map(([group, members]) => h("div", {}, h("h2", {}, group),
+    h("ul", {}, members.map(({ method, path }) => h("li", {}, h("a", { href: `#${idOf(method, path)}` }, h("span", { class: `method is-${method}` }, method.toUpperCase()), shortened(path)))))));
 }
 
-fetch("openapi.json")
-  .then((answer) => answer.json())
-  .then(({ paths }) => {
-    for (const [path, methods] of Object.entries(paths)) {
-      for (const [method, facts] of Object.entries(methods)) {
-        document.getElementById("operations").append(operation(method, path, facts));
-      }
-    }
-  });
+function groupOf(path) {
+  if (path.startsWith("/v2")) return "Open Inference Protocol";
+  return path.startsWith("/v1") ? "Models" : "Operations";
+}
+
+const shortened = (path) => path.replace("/v1/models/{model}/", "…/").replace(/^\/v2\/models\/\{[^}]+\}\//, "…/");
+
+function operation({ method, path, facts }, document) {
+  const content = facts.requestBody?.content?.["application/json"];
+  const body = content && exampleOf(content.schema, document);
+  return h("section", { class: "card", id: idOf(method, path), "aria-labelledby": `${idOf(method, path)}-title` },
+    h("div", { class: "operation-head" },
+      h("h2", { id: `${idOf(method, path)}-title` }, h("span", { class: `method is-${method}` }, method.toUpperCase()), " ", h("code", {}, path)),
+      copyButton("Copy as curl", () => command(method, path, body))),
+    facts.description ? h("p", {}, facts.description) : null,
+    parameters(facts.parameters || [], document),
+    content ? [h("h3", {}, facts.requestBody.required ? "Body" : "Body, optional"), fieldTable(content.schema, document), h("pre", {}, JSON.stringify(body, null, 2))] : null,
+    h("h3", {}, "Answers"), answers(facts.responses, document));
+}
+
+function command(method, path, body) {
+  const said = curl(path.slice(1), body).replaceAll("%7B", "{").replaceAll("%7D", "}");
+  return method === "get" || body !== undefined ? said : said.replace("curl ", `curl -X ${method.toUpperCase()} `);
+}
+
+function parameters(all, document) {
+  if (!all.length) return null;
+  const inPath = all.filter((parameter) => parameter.in === "path").map(({ name }) => h("code", {}, name));
+  const rows = all.filter((parameter) => parameter.in !== "path").map((parameter) =>
+    row(parameter.name, parameter.schema, parameter.required, parameter.description || `in the ${parameter.in}`, document));
+  return [
+    inPath.length ? h("p", { class: "hint" }, "In the path: ", inPath.flatMap((name, index) => (index ? [", ", name] : [name]))) : null,
+    rows.length ? [h("h3", {}, "Parameters"), table("Parameters", rows)] : null,
+  ];
+}
+
+function fieldTable(schema, document) {
+  const rows = fieldsOf(schema, document).map(({ name, schema: own, isRequired }) => row(name, own, isRequired, own.description || "", document));
+  return rows.length ? table("Fields", rows) : h("p", { class: "hint" }, typeOf(schema, document));
+}
+
+function row(name, schema, isRequired, meaning, document) {
+  return h("tr", {}, h("th", { scope: "row" }, h("code", {}, name), isRequired ? h("span", { class: "needed" }, " required") : null), h("td", {}, typeOf(schema, document)), h("td", {}, meaning));
+}
+
+const table = (name, rows) => h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name },
+  h("table", { class: "plain is-text" }, h("thead", {}, h("tr", {}, ["name", "type", "meaning"].map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, rows)));
+
+function answers(responses, document) {
+  const all = Object.entries(responses);
+  const refusals = all.filter(([status]) => !isSuccess(status)).map(([status]) => status);
+  return [
+    ...all.filter(([status]) => isSuccess(status)).map(([status, answer]) => success(status, answer, document)),
+    refusals.length ? h("p", { class: "hint" }, `Refused with a problem document: ${refusals.join(", ")}.`) : null,
+  ];
+}
+
+function success(status, { description, content = {} }, document) {
+  const [[type, { schema }] = ["", {}]] = Object.entries(content);
+  const fields = schema ? fieldsOf(schema, document) : [];
+  const line = h("p", {}, h("span", { class: "badge is-good" }, status), ` ${description || ""}`, type ? h("span", { class: "hint" }, ` · ${type}`) : null);
+  return fields.length ? h("details", { class: "answer-fields" }, h("summary", {}, line), fieldTable(schema, document)) : line;
+}
+
+async function show() {
+  try {
+    const document = await json("openapi.json");
+    const all = Object.entries(document.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, facts]) => ({ method, path, facts })));
+    const operations = [...Map.groupBy(all, ({ path }) => groupOf(path)).values()].flat();
+    at("contents").replaceChildren(...contents(operations));
+    at("operations").replaceChildren(...operations.map((each) => operation(each, document)));
+    at("fault").replaceChildren();
+    if (location.hash) at(location.hash.slice(1))?.scrollIntoView();
+  } catch (problem) {
+    at("fault").replaceChildren(problemBox(problem, show));
+    at("operations").replaceChildren();
+  }
+}
+
+prepareToken();
+show();

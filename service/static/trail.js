@@ -1,0 +1,150 @@
+// What becomes of one correction, from its acceptance to the version that learned it, and the same question again.
+import { json } from "./api.js";
+import { announce, h } from "./dom.js";
+import { count, duration, list, percent, plural } from "./format.js";
+
+const LOOK_MS = 250;
+const PATIENCE_MS = 600000;
+const STEPS = { accepted: "Accepted", task: "In a task", learned: "Learned", judged: "Judged", promoted: "Promoted", served: "Served", again: "Asked again" };
+const VERDICTS = { promote: "the gate lets it pass", refuse: "the gate refuses it", hold: "the gate waits for more" };
+const FATES = { probe: "kept as a probe: it measures every version and is never trained on", duplicate: "known already", late: "learned late, for a task that is closed", quarantined: "put in quarantine", dead: "not learnable: a dead letter" };
+
+/** The trail of one event; it looks at the service until the event is served or known to wait. */
+export class Trail {
+  constructor(store, asking, facts) {
+    Object.assign(this, { store, asking, ...facts, position: facts.receipt.position, state: {}, rounds: [], judged: new Set() });
+    this.list = h("ol", { class: "trail" });
+    this.summary = h("summary", {});
+    this.element = h("details", { class: "event", open: true }, this.summary, this.list);
+    this.onNews = ({ detail }) => this.hear(detail);
+    this.onChange = () => this.look();
+    store.addEventListener("news", this.onNews);
+    store.addEventListener("change", this.onChange);
+    this.timer = setInterval(() => this.tick(), LOOK_MS);
+    this.mark("accepted", "done", `on disk at position ${count(this.position)}`);
+    this.look();
+  }
+
+  mark(step, state, text) {
+    this.state[step] = { state, text };
+    this.render();
+  }
+
+  has(step) {
+    return ["done", "refused", "skipped"].includes(this.state[step]?.state);
+  }
+
+  tick() {
+    const age = performance.now() - this.startedAt;
+    if (age > PATIENCE_MS || !this.element.isConnected) this.close();
+    else if (age < 20000 || Math.random() < 0.1) this.store.refresh();
+  }
+
+  close() {
+    clearInterval(this.timer);
+    this.store.removeEventListener("news", this.onNews);
+    this.store.removeEventListener("change", this.onChange);
+  }
+
+  hear(news) {
+    if (this.has("served")) return;
+    if (news.kind === "round") this.rounds.push(news.data);
+    if (news.kind === "training" && !this.has("learned")) this.mark("learned", "now", "in training");
+    if (news.kind === "decision") this.judge(news.data);
+  }
+
+  look() {
+    const { status } = this.store;
+    if (!status || this.has("served")) return;
+    if (!this.has("learned") && status.processed_through >= this.position) this.account(status);
+    if (this.has("learned")) this.findVersion();
+    if (status.served_through >= this.position) this.serve(status);
+  }
+
+  account(status) {
+    const task = this.body.events[0].task || status.tasks.find(({ state }) => state === "open")?.task;
+    this.mark("task", "done", task || "one that has ended");
+    const fate = this.fate(status.ledger);
+    if (fate) {
+      this.mark("learned", "skipped", fate);
+      return;
+    }
+    const round = this.rounds.at(-1);
+    const facts = round && list([`round ${count(round.round)}`, plural(round.steps, "step"), `loss ${round.loss?.toPrecision(2) ?? "–"}`]);
+    this.mark("learned", "done", facts ? `${facts}, in ${duration(round.seconds)}` : "in a round of training");
+    this.mark("judged", "now", "measured on every probe set");
+  }
+
+  /** Where the event went if it was not trained; known only while nobody else teaches. */
+  fate(ledger) {
+    if (!this.before || ledger.received - this.before.ledger.received !== 1 || this.before.ledger.pending) return null;
+    const kind = Object.keys(FATES).find((name) => ledger[name] > this.before.ledger[name]);
+    return kind && kind !== "late" ? FATES[kind] : null;
+  }
+
+  /** The verdict on the version whose lineage reaches this event. */
+  findVersion() {
+    const reached = this.store.versions.filter(({ lineage }) => lineage.processed_through >= this.position);
+    for (const { version, probes } of reached.reverse()) this.judged.has(version) || this.verdict(version, probes.decision);
+  }
+
+  judge({ verdict, version, reasons }) {
+    if (version === null || version === undefined) {
+      if (this.has("learned") && !this.has("judged")) this.mark("judged", "waiting", `${VERDICTS[verdict]}: ${reasons.join("; ")}`);
+    } else this.store.refresh();
+  }
+
+  verdict(version, { verdict, reasons }) {
+    this.judged.add(version);
+    if (this.has("promoted")) return;
+    const why = `version ${version}, ${VERDICTS[verdict]}: ${reasons.join("; ")}`;
+    if (verdict === "promote") {
+      this.mark("judged", "done", why);
+      this.mark("promoted", "done", `version ${version} is the champion`);
+      this.mark("served", "now", "replicas load it");
+    } else {
+      this.mark("judged", verdict === "refuse" ? "refused" : "waiting", `${why}; what was served stays`);
+      announce(`Version ${version}: ${VERDICTS[verdict]}.`);
+    }
+  }
+
+  serve(status) {
+    const replicas = status.replicas.serving + status.replicas.behind;
+    if (!this.has("judged")) this.mark("judged", "skipped", "nothing in the weights changed");
+    if (!this.has("promoted")) this.mark("promoted", "skipped", `version ${status.version} goes on`);
+    const seconds = (performance.now() - this.startedAt) / 1000;
+    this.seconds = seconds;
+    this.mark("served", "done", `by ${replicas === 1 ? "the one replica" : `all ${replicas} replicas`}, ${duration(seconds)} after you said so`);
+    this.close();
+    this.askAgain();
+  }
+
+  async askAgain() {
+    this.mark("again", "now", "the same question");
+    try {
+      const path = `${this.store.base}/predict`;
+      const body = this.asking.body(this.last.instance);
+      const { predictions: [now], version } = await json(path, { method: "POST", body });
+      const { label: was, probability } = this.last;
+      const before = was ? `${was}, ${percent(probability, 0)}` : "no answer";
+      this.mark("again", now.label === this.label ? "done" : "waiting", "");
+      this.change = h("span", { class: "change" }, h("span", { class: "was" }, before), h("span", { "aria-label": "now" }, " → "), h("strong", {}, `${now.label}, ${percent(now.probability, 0)}`));
+      this.render();
+      announce(`Served after ${duration(this.seconds)}. Version ${version} now answers ${now.label}, ${percent(now.probability, 0)}.`);
+      this.asking.renewed(this.last, { version, path, body, ...now });
+    } catch (problem) {
+      this.mark("again", "waiting", problem.message);
+    }
+  }
+
+  render() {
+    const served = this.state.served;
+    const isDone = served?.state === "done";
+    this.summary.replaceChildren(h("span", {}, "It is ", h("strong", {}, this.label)),
+      h("span", { class: isDone ? "badge is-good" : "badge" }, isDone ? `served after ${duration(this.seconds)}` : "on its way"));
+    this.list.replaceChildren(...Object.entries(STEPS).map(([step, name]) => {
+      const { state, text } = this.state[step] || { state: "later", text: "" };
+      return h("li", { class: `is-${state}` }, h("strong", {}, name), h("span", { class: "what" }, step === "again" && this.change ? this.change : text));
+    }));
+  }
+}

@@ -1,0 +1,71 @@
+// The versions with their verdicts, reasons and origin, and the way back to each of them.
+import { at, h, renderOnce } from "./dom.js";
+import { cell, count, list, mean, moment, percent, plural } from "./format.js";
+
+const VERDICTS = { promote: ["promoted", "is-good"], refuse: ["refused", "is-bad"], hold: ["held back", "is-warn"] };
+
+export function showVersions(store, rollBack) {
+  const { versions, nextPage, status } = store;
+  const items = at("versions");
+  const known = new Map([...items.children].map((item) => [item.dataset.version, item]));
+  renderOnce(at("versions-empty"), versions.length, () => (versions.length || !status ? "" : h("p", { class: "empty" }, "There is no version yet: send feedback first. Each one will stand here with what it learned and why it is served or not.")));
+  const wanted = versions.map((record) => itemOf(record, known.get(String(record.version)), status, rollBack));
+  if (wanted.length !== items.children.length || wanted.some((item, index) => item !== items.children[index])) items.replaceChildren(...wanted);
+  at("older").hidden = !nextPage;
+}
+
+function itemOf(record, existing, status, rollBack) {
+  const item = existing || h("li", { class: "version", "data-version": record.version });
+  const isServed = record.version === status?.version;
+  const head = item.querySelector(".version-head") || h("div", { class: "version-head" });
+  renderOnce(head, [record.aliases, isServed, record.probes.decision.verdict], () => headOf(record, isServed, rollBack));
+  if (!existing) item.append(head, details(record));
+  return item;
+}
+
+function headOf({ version, probes, lineage, aliases }, isServed, rollBack) {
+  const [word, kind] = VERDICTS[probes.decision.verdict];
+  const shown = isServed ? ["served now", "is-served"] : [word, kind];
+  const other = aliases.filter((alias) => alias !== "champion").map((alias) => h("span", { class: "badge" }, alias));
+  const canReturn = !isServed && probes.decision.verdict === "promote";
+  return [
+    h("h3", { class: "version-name" }, `Version ${version}`),
+    h("span", { class: "badges" }, h("span", { class: `badge ${shown[1]}` }, shown[0]), other),
+    h("span", { class: "measured" }, h("span", { class: "strip", "aria-hidden": "true" }, probes.accuracy.map((value, index) => h("span", { class: "square heat", "--heat": value, title: `${probes.tasks[index]}: ${percent(value)}` }))),
+      h("span", { class: "version-accuracy" }, probes.accuracy.length ? percent(mean(probes.accuracy)) : "")),
+    h("time", { class: "hint", datetime: lineage.created_at }, moment(lineage.created_at)),
+    canReturn ? h("button", { type: "button", class: "small", "aria-label": `Roll back to version ${version}`, onclick: () => rollBack(version) }, "Roll back") : null,
+  ];
+}
+
+function details(record) {
+  const { decision } = record.probes;
+  return h("details", {}, h("summary", {}, h("span", { class: "reason" }, decision.reasons[0] || "Why, and from what")),
+    h("h4", {}, "Reasons"), h("ul", { class: "reasons" }, decision.reasons.map((reason) => h("li", {}, reason))),
+    decision.tasks.length ? comparison(decision.tasks) : null, h("h4", {}, "Where it came from"), origin(record.lineage));
+}
+
+function comparison(tasks) {
+  const columns = ["task", "rows", "before", "after", "gained", "lost", "verdict"];
+  const row = (task) => h("tr", {}, h("th", { scope: "row" }, task.task), [count(task.rows), cell(task.before), cell(task.after), count(task.gained), count(task.lost), task.verdict].map((value) => h("td", {}, value)));
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Comparison with the version before, task by task" },
+    h("table", { class: "plain" }, h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, tasks.map(row))));
+}
+
+function origin(lineage) {
+  const { parent, round, events, strategies, seed, threads, code_version: code, sha256 } = lineage;
+  const facts = {
+    Parent: parent === null ? "none" : `version ${parent}`,
+    Events: events.count ? `${plural(events.count, "example")} learned since its parent, ${count(events.first_sequence)} to ${count(events.last_sequence)}` : "none since its parent",
+    "Up to": `round ${count(round)}, position ${count(lineage.processed_through)}`,
+    Strategies: strategies.length ? list(strategies.map(strategy)) : "none",
+    Seed: `${seed}, with ${plural(threads, "thread")}, code ${code}`,
+    Weights: h("code", { title: sha256["weights.safetensors"] }, `sha256 ${(sha256["weights.safetensors"] || "").slice(0, 16)}…`),
+  };
+  return h("dl", { class: "facts" }, Object.entries(facts).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+}
+
+function strategy({ kind, ...settings }) {
+  const given = Object.entries(settings).filter(([, value]) => typeof value !== "object").map(([name, value]) => `${name} ${value}`);
+  return given.length ? `${kind} (${given.join(", ")})` : kind;
+}
