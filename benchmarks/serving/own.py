@@ -1,6 +1,6 @@
-"""The servers that `benchmarks/predict.py` compares; each answers the same requests with the same network.
+"""Our servers, and frameworks that our environment has: `python -m benchmarks.serving.own KIND PORT DIRECTORY`.
 
-Run as `python benchmarks/predict_servers.py KIND PORT DIRECTORY`; it serves until it is terminated.
+Each answers the same requests with the same network until it is terminated.
 """
 
 import asyncio
@@ -10,67 +10,18 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from contracts.inputs import parse_input
-from contracts.labels import Column
+from benchmarks.serving.version import artifact, hosted
+from benchmarks.serving.wire import MODEL, PREDICT
 from contracts.status import hub_name
-from contracts.versions import Artifact, Decision, EventRange, Lineage, ModelDocument, ProbeReport, pin
-from networks.settings import MlpSpec, parse_network
 from service.environment import environment
-from service.settings import HostedModel, ServingSettings
-
-MODEL = "mnist"
-PATH = f"/v1/models/{MODEL}/predict"
-INPUT = {"kind": "tensor", "shape": [784]}
-
-
-def artifact() -> Artifact:
-    """A version with the perceptron 784-400-400-10, untrained: its speed is that of a trained one."""
-    from networks.build import build
-
-    columns = [Column(str(digit)) for digit in range(10)]
-    network = {"kind": "mlp", "hidden": [400, 400]}
-    model = ModelDocument(model=MODEL, version=1, input=INPUT, labels={}, columns=columns, network=network, seed=0)
-    probes = ProbeReport(tasks=[], rows=[], accuracy=[], decision=Decision(verdict="promote", reasons=[]))
-    weights = build(parse_network(network), parse_input(INPUT), columns, 0).weights()
-    lineage = Lineage(
-        version=1,
-        parent=None,
-        created_at="",
-        round=0,
-        events=EventRange(first_sequence=1, last_sequence=1, count=0, sha256=""),
-        processed_through=0,
-        strategies=[],
-        seed=0,
-        threads=1,
-        code_version="",
-        sha256=pin(weights, model, probes),
-    )
-    return Artifact(weights, model, lineage, probes)
-
-
-def bare(port: int, directory: Path) -> None:
-    """Our own predict code on uvicorn alone."""
-    import torch
-    import uvicorn
-
-    from service.hosting import Host, Parts
-    from service.hub import Hub
-    from service.routes import build
-    from service.shortcut import Shortcut
-
-    torch.set_num_threads(1)
-    hub = Hub(MODEL)
-    asyncio.run(hub.announce(1, artifact().files()))
-    settings = ServingSettings()
-    host = Host(hosted(directory), settings, Parts(hub, AbsentTrainer()))
-    app = Shortcut(build({MODEL: host}, settings), host.fast_routes())
-    uvicorn.run(app, port=port, log_level="warning", access_log=False)
+from service.settings import ServingSettings
 
 
 class AbsentTrainer:
@@ -85,8 +36,33 @@ class AbsentTrainer:
         raise NotImplementedError
 
 
-def ours(port: int, directory: Path) -> None:
-    """The service as `lifelong up` deploys it, one replica."""
+def bare(port: int, directory: Path) -> None:
+    """Our own predict code on uvicorn alone."""
+    import torch
+    import uvicorn
+
+    from service.access import Access
+    from service.hosting import Host, Parts
+    from service.hub import Hub
+    from service.routes import build
+    from service.shortcut import Shortcut
+
+    torch.set_num_threads(1)
+    hub = Hub(MODEL)
+    asyncio.run(hub.announce(1, artifact().files()))
+    settings = ServingSettings()
+    access = Access.of(settings)
+    host = Host(hosted(directory), settings, Parts(hub, AbsentTrainer()), access)
+    app = Shortcut(build({MODEL: host}, settings, access), host.fast_routes())
+    uvicorn.run(app, port=port, log_level="warning", access_log=False)
+
+
+@contextmanager
+def deployed(port: int, directory: Path) -> Iterator[Any]:
+    """The service as `lifelong up` deploys it, one replica, without a trainer; yields the handle of its hub.
+
+    It runs below this process, which must not have imported Ray before.
+    """
     (directory / "haproxy").mkdir()
     os.environ.update(environment(directory / "haproxy"))
     import ray
@@ -95,11 +71,20 @@ def ours(port: int, directory: Path) -> None:
     from service.hub import Hub
 
     _init_ray(directory)
-    actor: Any = ray.remote(Hub)
-    hub = actor.options(name=hub_name(MODEL), num_cpus=0).remote(MODEL)
-    ray.get(hub.announce.remote(1, artifact().files()))
-    start([hosted(directory)], ServingSettings(), "127.0.0.1", port)
-    _serve_until_terminated()
+    try:
+        actor: Any = ray.remote(Hub)
+        hub = actor.options(name=hub_name(MODEL), num_cpus=0).remote(MODEL)
+        ray.get(hub.announce.remote(1, artifact().files()))
+        start([hosted(directory)], ServingSettings(), "127.0.0.1", port)
+        yield hub
+    finally:
+        _leave_ray()
+
+
+def ours(port: int, directory: Path) -> None:
+    """The whole service."""
+    with deployed(port, directory):
+        _wait_until_terminated()
 
 
 def documented(port: int, directory: Path) -> None:
@@ -115,7 +100,8 @@ def documented(port: int, directory: Path) -> None:
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port))
     deployment = serve.deployment(name="documented")(serve.ingress(_framework_app)(type("Documented", (), {})))
     serve.run(deployment.bind(), route_prefix="/")
-    _serve_until_terminated()
+    _wait_until_terminated()
+    _leave_ray()
 
 
 def fastapi(port: int, directory: Path) -> None:  # noqa: ARG001  # every server is started alike
@@ -123,12 +109,6 @@ def fastapi(port: int, directory: Path) -> None:  # noqa: ARG001  # every server
     import uvicorn
 
     uvicorn.run(_framework_app(), port=port, log_level="warning", access_log=False)
-
-
-def hosted(directory: Path) -> HostedModel:
-    """The model as a replica hosts it."""
-    network = MlpSpec(hidden=[400, 400])
-    return HostedModel(name=MODEL, input=parse_input(INPUT), network=network, directory=directory / MODEL)
 
 
 def _framework_app() -> Any:
@@ -147,7 +127,7 @@ def _framework_app() -> Any:
     predictor = Predictor(from_document(version.model, version.weights), version.model)
     app = FastAPI()
 
-    @app.post(PATH)
+    @app.post(PREDICT)
     async def predict(request: Request) -> dict[str, Any]:
         labels, probabilities, _ = predictor.predict(np.asarray(request.instances, np.float32), None)
         pairs = zip(labels, probabilities.tolist(), strict=True)
@@ -164,17 +144,20 @@ def _init_ray(directory: Path) -> None:
     ray.init(address="local", namespace="lifelong", _temp_dir=str(directory / "ray"), **quiet)
 
 
-def _serve_until_terminated() -> None:
+def _leave_ray() -> None:
     import ray
     from ray import serve
 
+    leave: Callable[[], None] = serve.shutdown
+    leave()
+    ray.shutdown()
+
+
+def _wait_until_terminated() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     while not stop.wait(0.1):
         pass
-    leave: Callable[[], None] = serve.shutdown
-    leave()
-    ray.shutdown()
 
 
 SERVERS: dict[str, Callable[[int, Path], None]] = {
