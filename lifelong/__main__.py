@@ -19,6 +19,7 @@ from lifelong.errors import (
     RequestRefused,
     StateDirectoryBusy,
 )
+from service.tokens import Role
 
 EXIT_STATUSES: dict[type[LifelongError], int] = {
     InvalidConfiguration: EXIT_BAD_CONFIGURATION,
@@ -39,6 +40,7 @@ Host = Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for every
 Address = Annotated[str, typer.Option(help="Where the service listens.", envvar="LIFELONG_ADDRESS")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Cluster = Annotated[str, typer.Option(help="Address of the Ray cluster to join.", envvar="RAY_ADDRESS")]
+TokenName = Annotated[str, typer.Argument(help="Whose token it is.")]
 Kind = Literal["tensor", "image", "text", "tabular"]
 
 HERE, STATE = "http://127.0.0.1:8000", Path("state")
@@ -51,7 +53,9 @@ app = typer.Typer(
     "port in use · 78 bad configuration.",
 )
 config_app = typer.Typer(help="Look at a configuration.", no_args_is_help=True)
+token_app = typer.Typer(help="Bearer tokens, whose roles say what a caller may do.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(token_app, name="token")
 app.add_typer(bench_app, name="bench")
 
 
@@ -204,6 +208,43 @@ def config_show(config: Config, as_json: Json = False) -> None:
     require_buildable(settings)
     rows = effective(settings, config)
     emit({"settings": [row._asdict() for row in rows]}, as_json, settings_table(rows))
+
+
+@token_app.command("add")
+def token_add(
+    config: Config,
+    name: TokenName,
+    role: Annotated[list[Role], typer.Option(help="What it may do; may be given several times.")],
+    as_json: Json = False,
+) -> None:
+    """Make a token and show its secret, once; running services take it within a second."""
+    from lifelong.output import emit
+    from lifelong.tokens import add
+
+    secret = add(config, name, role)
+    emit({"name": name, "roles": role, "token": secret}, as_json, secret)
+
+
+@token_app.command("list")
+def token_list(config: Config, as_json: Json = False) -> None:
+    """Show names, roles and ages of the tokens."""
+    from lifelong.output import emit
+    from lifelong.tables import tokens_table
+    from lifelong.tokens import listed
+
+    tokens = listed(config)
+    shown = [{"name": one.name, "roles": one.roles, "created_at": one.created_at} for one in tokens]
+    emit({"tokens": shown}, as_json, tokens_table(tokens))
+
+
+@token_app.command("revoke")
+def token_revoke(config: Config, name: TokenName, as_json: Json = False) -> None:
+    """Remove a token; running services refuse it within a second."""
+    from lifelong.output import emit
+    from lifelong.tokens import revoke
+
+    revoke(config, name)
+    emit({"revoked": name}, as_json, f"revoked {name}")
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from lifelong.cluster import is_warning, joined_cluster
 from lifelong.errors import ServiceUnreachable
 from lifelong.output import stderr
 from lifelong.settings import Settings
+from lifelong.tokens import require_guarded
 from lifelong.up import READY_SECONDS, Place
 from service.environment import environment
 
@@ -29,8 +30,10 @@ def run_service(models: Sequence[Settings], place: Place, cluster: str) -> None:
     """Runs hubs and the Serve application until Ctrl-C or SIGTERM.
 
     Raises:
+        InvalidConfiguration: others could reach the service without a token.
         ServiceUnreachable: the cluster cannot be joined, or nothing got ready in time.
     """
+    require_guarded(models[0].service, place.host)
     with tempfile.TemporaryDirectory(prefix="ll-", dir="/tmp") as directory:
         variables = environment(Path(directory))
         with joined_cluster(cluster, variables), _serving(models, place):

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from contracts.status import Matrix, VersionRecord
 from service.documents import StatusDocument
+from service.tokens import Token
 
 
 def percent(value: float | None) -> str:
@@ -60,6 +61,14 @@ def checks_table(checks: Sequence[tuple[str, str, str]]) -> Table:
     table = Table("check", "verdict", "found")
     for name, verdict, found in checks:
         table.add_row(name, Text(verdict, styles[verdict]), found)
+    return table
+
+
+def tokens_table(tokens: Sequence[Token]) -> Table:
+    """Whose tokens there are, what they may do, and since when."""
+    table = Table("name", "roles", "made at")
+    for token in tokens:
+        table.add_row(token.name, ", ".join(token.roles), token.created_at)
     return table
 
 

@@ -17,6 +17,7 @@ from lifelong.errors import ClusterLost
 from lifelong.instance import LOGS, Instance, claim, require_free
 from lifelong.output import emit, stderr
 from lifelong.settings import Settings, require_buildable
+from lifelong.tokens import require_guarded
 from service.environment import environment
 from service.errors import PartUnavailable
 
@@ -77,10 +78,12 @@ def running(models: Sequence[Settings], place: Place) -> Iterator[Service]:
     """Starts everything and yields once predictions and feedback are answered; leaves no process behind.
 
     Raises:
-        InvalidConfiguration: a strategy or a network cannot be built, or the state was written for another model.
+        InvalidConfiguration: a strategy or a network cannot be built, the state was written for another model, or
+            others could reach the service without a token.
         StateDirectoryBusy, PortTaken, ServiceUnreachable: as their names say.
     """
     begun = time.monotonic()
+    require_guarded(models[0].service, place.host)
     for settings in models:
         require_buildable(settings)
     with claim(place.state) as instance:

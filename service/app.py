@@ -10,6 +10,7 @@ from ray.serve.config import HTTPOptions
 from ray.serve.schema import LoggingConfig
 
 from service import shortcut
+from service.access import Access
 from service.errors import PartUnavailable
 from service.hosting import Host, Parts
 from service.remote import RemoteHub, RemoteTrainer
@@ -53,8 +54,10 @@ class Replica:
 
         # Replicas and trainer share the machine's cores, and one row is too little work to divide.
         torch.set_num_threads(1)
-        hosts = [Host(model, settings, Parts(RemoteHub(model.name), RemoteTrainer(model.name))) for model in models]
-        self._app = build({host.name: host for host in hosts}, settings)
+        access = Access.of(settings)
+        parts = {model.name: Parts(RemoteHub(model.name), RemoteTrainer(model.name)) for model in models}
+        hosts = [Host(model, settings, parts[model.name], access) for model in models]
+        self._app = build({host.name: host for host in hosts}, settings, access)
         for host in hosts:
             shortcut.FAST_ROUTES.update(host.fast_routes())
 

@@ -13,6 +13,8 @@ PROBLEM_TYPE = b"application/problem+json"
 RETRY_AFTER_SECONDS = 1
 STATUSES = {
     "malformed_json": 400,
+    "unauthenticated": 401,
+    "forbidden": 403,
     "unknown_route": 404,
     "unknown_model": 404,
     "unknown_task": 404,

@@ -7,6 +7,7 @@ from functools import partial
 from contracts.inputs import InstanceDecoder
 from feedback.predictions import PredictionLog
 from feedback.sqlite import SqliteLog
+from service.access import Access, needs
 from service.batches import Batches
 from service.champion import Champion, Load, load
 from service.counts import Counts
@@ -17,9 +18,10 @@ from service.issuer import Issuer
 from service.limits import Application
 from service.parts import AskedHub, AskedTrainer
 from service.predict import PredictRoute, RequestDecoder
-from service.route import FastRoute
+from service.route import FastRoute, Handler
 from service.settings import HostedModel, ServingSettings
 from service.shelf import Shelf
+from service.tokens import Role
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,12 @@ class Parts:
 class Host:
     """Everything of one model that a replica holds open; `close` releases it."""
 
-    def __init__(self, model: HostedModel, settings: ServingSettings, parts: Parts, loader: Load | None = None) -> None:
+    def __init__(
+        self, model: HostedModel, settings: ServingSettings, parts: Parts, access: Access, loader: Load | None = None
+    ) -> None:
         self.name, self.input = model.name, model.input
         self.hub, self.trainer = parts.hub, parts.trainer
-        self._settings = settings
+        self._access = access
         self._log = SqliteLog(model.feedback_path)
         kept = model.predictions
         self._predictions = PredictionLog(model.predictions_path, kept.max_age_seconds, kept.max_bytes)
@@ -45,25 +49,31 @@ class Host:
         self.champion = Champion(self.hub, secrets.token_hex(6), self._counts, loader)
         self.shelf = Shelf(self.champion, self.hub, loader)
         intake = Intake(InstanceDecoder(model.input), model.labels, self._log, self._predictions)
-        self._feedback = FeedbackRoute(intake, settings.max_body_bytes, settings.max_events)
-        self._explain = ExplainRoute(model.name, model.input, self.shelf, settings.max_body_bytes)
-        batches, issuer, limit = Batches(), Issuer(self._predictions, self._counts), settings.max_body_bytes
+        max_bytes, in_flight = settings.max_body_bytes, settings.max_in_flight
+        self._feedback = FeedbackRoute(intake, max_bytes, settings.max_events)
+        self._explain = ExplainRoute(model.name, model.input, self.shelf, max_bytes)
+        batches, issuer = Batches(), Issuer(self._predictions, self._counts)
         decoder = RequestDecoder(model.input, settings.max_instances)
-        self._predict = PredictRoute(model.name, decoder, self.champion, batches, issuer, limit)
+        predict = PredictRoute(model.name, decoder, self.champion, batches, issuer, max_bytes)
         reader = InputReader(model.input, settings.max_instances)
-        infer = InferRoute(model.name, reader, self.shelf, batches, issuer, limit)
-        self.infer = FastRoute("infer", infer, self._counts, settings.max_in_flight)
+        infer = InferRoute(model.name, reader, self.shelf, batches, issuer, max_bytes)
+        self.predict = self._fast("predict", predict, Role.PREDICT, in_flight)
+        self.feedback = self._fast("feedback", self._feedback, Role.FEEDBACK, in_flight)
+        self.explain = self._fast("explain", self._explain, Role.PREDICT, MAX_WAITING)
+        self.infer = self._fast("infer", infer, Role.PREDICT, in_flight)
 
     def fast_routes(self) -> dict[str, Application]:
         """The routes that no framework stands before, by path."""
-        limit = self._settings.max_in_flight
         base = f"/v1/models/{self.name}"
         return {
-            f"{base}/predict": FastRoute("predict", self._predict, self._counts, limit),
-            f"{base}/feedback": FastRoute("feedback", self._feedback, self._counts, limit),
-            f"{base}/explain": FastRoute("explain", self._explain, self._counts, MAX_WAITING),
+            f"{base}/predict": self.predict,
+            f"{base}/feedback": self.feedback,
+            f"{base}/explain": self.explain,
             f"/v2/models/{self.name}/infer": self.infer,
         }
+
+    def _fast(self, name: str, handler: Handler, role: Role, max_in_flight: int) -> FastRoute:
+        return FastRoute(name, handler, partial(self._access.check, need=needs(role)), self._counts, max_in_flight)
 
     def close(self) -> None:
         """Finishes accepted requests and closes the files."""

@@ -194,10 +194,13 @@ def body(schema: dict[str, Any], is_required: bool = True) -> dict[str, Any]:
     return {"requestBody": {"required": is_required, "content": {"application/json": {"schema": schema}}}}
 
 
-def answers(status: int, description: str, schema: dict[str, Any], *problems: int) -> dict[int | str, dict[str, Any]]:
+def answers(status: int, description: str, schema: dict[str, Any], *refusals: int) -> dict[int | str, dict[str, Any]]:
     """The answers of an operation: one success, and problem documents under the given statuses."""
+    success = {"description": description, "content": {"application/json": {"schema": schema}}}
+    return {status: success, **problems(*refusals)}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Problem documents under the given statuses."""
     refused = {"content": {"application/problem+json": {"schema": PROBLEM}}, "description": "refused"}
-    return {
-        status: {"description": description, "content": {"application/json": {"schema": schema}}},
-        **dict.fromkeys(problems, refused),
-    }
+    return dict.fromkeys(statuses, refused)

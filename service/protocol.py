@@ -6,51 +6,36 @@ from importlib.metadata import version as installed
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from contracts.inputs import ImageInput, InputSpec, StoryInput, TabularInput, TensorInput, TextInput
 from service import openapi
+from service.access import Entrances
+from service.asking import Delegated, json_answer
 from service.errors import RequestFault
 from service.hosting import Host
 from service.infer import OUTPUTS, version_number
-from service.limits import Application, Receive, Scope, Send
 
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
 PLATFORM = "pytorch"
 
 
-class Delegated(Response):
-    """An answer that a fast route gives in the framework's stead."""
-
-    def __init__(self, route: Application) -> None:
-        super().__init__()
-        self._route = route
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hands the request on."""
-        await self._route(scope, receive, send)
-
-
-def add_protocol(app: FastAPI, hosts: Mapping[str, Host], find: Callable[[str], Host]) -> None:
+def add_protocol(entrances: Entrances, hosts: Mapping[str, Host], find: Callable[[str], Host]) -> None:
     """Adds the routes; `find` gives the host that a path names, or raises `unknown_model`."""
-    _add_server(app, hosts)
-    _add_models(app, find)
-    _add_infer(app, find)
+    _add_health(entrances.public, hosts)
+    _add_server(entrances.reading, hosts)
+    _add_models(entrances.reading, find)
+    _add_infer(entrances.predicting, find)
 
 
-def json_answer(body: bytes) -> Response:
-    """A document that is encoded already."""
-    return Response(body, media_type="application/json")
-
-
-def _add_server(app: FastAPI, hosts: Mapping[str, Host]) -> None:
-    @app.get("/v2/health/live", responses=openapi.answers(200, "live", openapi.DOCUMENT))
+def _add_health(router: APIRouter, hosts: Mapping[str, Host]) -> None:
+    @router.get("/v2/health/live", responses=openapi.answers(200, "live", openapi.DOCUMENT))
     async def live() -> Response:
         """Live as long as it answers."""
         return json_answer(b'{"live":true}')
 
-    @app.get("/v2/health/ready", responses=openapi.answers(200, "ready", openapi.DOCUMENT, 503))
+    @router.get("/v2/health/ready", responses=openapi.answers(200, "ready", openapi.DOCUMENT, 503))
     async def ready() -> Response:
         """Ready once every model's champion is loaded, or known not to exist yet."""
         waiting = [name for name, host in hosts.items() if not host.champion.settled.is_set()]
@@ -58,59 +43,61 @@ def _add_server(app: FastAPI, hosts: Mapping[str, Host]) -> None:
             raise RequestFault("starting", f"{len(waiting)} models do not know their champion yet")
         return json_answer(b'{"live":true,"ready":true}')
 
-    @app.get("/v2", responses=openapi.answers(200, "the server", openapi.DOCUMENT))
+
+def _add_server(router: APIRouter, hosts: Mapping[str, Host]) -> None:
+    @router.get("/v2", responses=openapi.answers(200, "the server", openapi.DOCUMENT))
     async def server() -> Response:
         """Name, version and protocol extensions."""
         document = {"name": "lifelong", "version": installed("lifelong"), "extensions": EXTENSIONS}
         return json_answer(msgspec.json.encode(document))
 
-    @app.post("/v2/repository/index", responses=openapi.answers(200, "the index", openapi.INDEX, 503))
+    @router.post("/v2/repository/index", responses=openapi.answers(200, "the index", openapi.INDEX, 503))
     async def index() -> Response:
         """Every version that can be inferred with, of every model."""
         entries = await asyncio.gather(*(_entries(host) for host in hosts.values()))
         return json_answer(msgspec.json.encode([entry for of_model in entries for entry in of_model]))
 
 
-def _add_models(app: FastAPI, find: Callable[[str], Host]) -> None:
+def _add_models(router: APIRouter, find: Callable[[str], Host]) -> None:
     hosted = Annotated[Host, Depends(find)]
     ok = openapi.answers(200, "the document", openapi.DOCUMENT, 404, 409, 503)
 
-    @app.get("/v2/models/{model}", responses=ok)
+    @router.get("/v2/models/{model}", responses=ok)
     async def metadata(host: hosted) -> Response:
         """Versions, input and output tensors."""
         return json_answer(msgspec.json.encode(_metadata(host, await _versions(host))))
 
-    @app.get("/v2/models/{model}/ready", responses=ok)
+    @router.get("/v2/models/{model}/ready", responses=ok)
     async def ready(host: hosted) -> Response:
         """Ready once a version is served."""
         host.champion.require()
         return json_answer(msgspec.json.encode({"name": host.name, "ready": True}))
 
-    @app.get("/v2/models/{model}/versions/{version}", responses=ok)
+    @router.get("/v2/models/{model}/versions/{version}", responses=ok)
     async def metadata_of(host: hosted, version: str) -> Response:
         """The same of one registered version."""
         return json_answer(msgspec.json.encode(_metadata(host, [await _known(host, version)])))
 
-    @app.get("/v2/models/{model}/versions/{version}/ready", responses=ok)
+    @router.get("/v2/models/{model}/versions/{version}/ready", responses=ok)
     async def ready_of(host: hosted, version: str) -> Response:
         """Whether a version can be inferred with; one that is not served is loaded when it is asked."""
         await _known(host, version)
         return json_answer(msgspec.json.encode({"name": host.name, "ready": True}))
 
 
-def _add_infer(app: FastAPI, find: Callable[[str], Host]) -> None:
+def _add_infer(router: APIRouter, find: Callable[[str], Host]) -> None:
     hosted = Annotated[Host, Depends(find)]
     inferred: dict[str, Any] = {
         "openapi_extra": openapi.body(openapi.INFER),
         "responses": openapi.answers(200, "tensors", openapi.INFERRED, *openapi.REFUSALS),
     }
 
-    @app.post("/v2/models/{model}/infer", **inferred)
+    @router.post("/v2/models/{model}/infer", **inferred)
     async def infer(host: hosted) -> Response:
         """Labels, probabilities, prediction ids and scores as tensors, by the champion."""
         return Delegated(host.infer)
 
-    @app.post("/v2/models/{model}/versions/{version}/infer", **inferred)
+    @router.post("/v2/models/{model}/versions/{version}/infer", **inferred)
     async def infer_by(host: hosted, version: str) -> Response:  # noqa: ARG001  the fast route reads it
         """The same by any registered version."""
         return Delegated(host.infer)

@@ -1,7 +1,7 @@
 """One fast route as an ASGI application: admits, answers, turns faults into problem documents, counts."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from time import perf_counter
 
 from contracts.errors import LifelongError
@@ -11,14 +11,19 @@ from service.limits import Receive, Scope, Send, send_answer
 
 LOGGER = logging.getLogger(__name__)
 Handler = Callable[[Scope, Receive], Awaitable[Answer]]
+Admit = Callable[[Iterable[tuple[bytes, bytes]]], None]
 
 
 class FastRoute:
-    """Answers one path without a framework in between; at most `max_in_flight` requests at a time."""
+    """Answers one path without a framework in between; at most `max_in_flight` requests at a time.
 
-    def __init__(self, name: str, handler: Handler, counts: Counts, max_in_flight: int) -> None:
+    `admit` raises a `RequestFault` for headers that do not let their request in.
+    """
+
+    def __init__(self, name: str, handler: Handler, admit: Admit, counts: Counts, max_in_flight: int) -> None:
         self._name = name
         self._handler = handler
+        self._admit = admit
         self._counts = counts
         self._max_in_flight = max_in_flight
         self._in_flight = 0
@@ -39,6 +44,7 @@ class FastRoute:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         try:
+            self._admit(scope["headers"])
             if self._in_flight > self._max_in_flight:
                 raise RequestFault("overloaded", "this replica has as many requests as it can hold")
             return await self._handler(scope, receive)

@@ -7,11 +7,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import Response
 
 from contracts.events import TASK_PATTERN
 from service import openapi
+from service.access import Access, Entrances
+from service.asking import add_asking, json_answer
 from service.decoding import decoded
 from service.errors import PartUnavailable, RequestFault
 from service.faults import handle_faults
@@ -19,7 +21,7 @@ from service.hosting import Host
 from service.infer import version_number
 from service.limits import read_body
 from service.pages import add_pages
-from service.protocol import add_protocol, json_answer
+from service.protocol import add_protocol
 from service.settings import ServingSettings
 from service.stream import Streams
 from service.telemetry import Exposition
@@ -87,50 +89,61 @@ class Routes:
         return self._streams.open(self.host(model).hub, request.headers.get("last-event-id"))
 
 
-def build(hosts: Mapping[str, Host], settings: ServingSettings) -> FastAPI:
+def build(hosts: Mapping[str, Host], settings: ServingSettings, access: Access) -> FastAPI:
     """The framework application; its lifespan runs the champions' followers."""
     app = FastAPI(
         title="lifelong",
         description="A model service that learns from its users and does not forget.",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan(hosts),
     )
-    routes = Routes(hosts, settings)
-    app.get("/v1/models", responses=openapi.answers(200, "all models", openapi.DOCUMENT, 503))(routes.models)
-    app.get("/v1/models/{model}/stream", responses=_event_stream())(routes.stream)
-    app.get("/metrics", response_class=Response)(routes.metrics)
-    _add_status(app, routes)
-    _add_versions(app, routes)
-    _add_raw(app, routes)
-    add_protocol(app, hosts, routes.host)
-    _add_operating(app, routes)
-    add_pages(app)
+    routes, entrances = Routes(hosts, settings), Entrances(access)
+    _add_common(entrances.reading, routes, app)
+    _add_status(entrances.reading, routes)
+    _add_versions(entrances.reading, routes)
+    _add_operating(entrances.operating, routes)
+    add_asking(entrances, routes.host)
+    add_protocol(entrances, hosts, routes.host)
+    add_pages(entrances.public)
+    entrances.open(app)
     handle_faults(app)
     return app
 
 
-def _add_status(app: FastAPI, routes: Routes) -> None:
+def _add_common(router: APIRouter, routes: Routes, app: FastAPI) -> None:
+    router.get("/v1/models", responses=openapi.answers(200, "all models", openapi.DOCUMENT, 503))(routes.models)
+    router.get("/v1/models/{model}/stream", responses=_event_stream())(routes.stream)
+    router.get("/metrics", response_class=Response)(routes.metrics)
+
+    @router.get("/openapi.json", include_in_schema=False)
+    async def interface() -> Response:
+        """The OpenAPI document."""
+        return json_answer(msgspec.json.encode(app.openapi()))
+
+
+def _add_status(router: APIRouter, routes: Routes) -> None:
     hosted = Annotated[Host, Depends(routes.host)]
     ok = openapi.answers(200, "the document", openapi.DOCUMENT, 404, 503)
 
-    @app.get("/v1/models/{model}", responses=ok)
+    @router.get("/v1/models/{model}", responses=ok)
     async def status(host: hosted) -> Response:
         """Champion version, positions processed and served, labels, tasks, averages, ledger."""
         return json_answer(await host.hub.status())
 
-    @app.get("/v1/models/{model}/matrix", responses=ok)
+    @router.get("/v1/models/{model}/matrix", responses=ok)
     async def matrix(host: hosted) -> Response:
         """The accuracy matrix R, its baseline and averages."""
         return json_answer(await host.hub.matrix())
 
 
-def _add_versions(app: FastAPI, routes: Routes) -> None:
+def _add_versions(router: APIRouter, routes: Routes) -> None:
     hosted = Annotated[Host, Depends(routes.host)]
     ok = openapi.answers(200, "the document", openapi.DOCUMENT, 404, 422, 503)
 
-    @app.get("/v1/models/{model}/versions", responses=ok)
+    @router.get("/v1/models/{model}/versions", responses=ok)
     async def versions(
         host: hosted,
         max_results: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -139,7 +152,7 @@ def _add_versions(app: FastAPI, routes: Routes) -> None:
         """Newest first, with lineage, probe results and decision: the last 200, refused ones too, and the aliased."""
         return json_answer(await host.hub.versions(max_results, page_token))
 
-    @app.get("/v1/models/{model}/versions/{version}", responses=ok)
+    @router.get("/v1/models/{model}/versions/{version}", responses=ok)
     async def version(host: hosted, version: str) -> Response:
         """One of the last 200 versions, refused ones counted, or an older one that has an alias still."""
         document = await host.hub.version(version_number(version))
@@ -148,55 +161,18 @@ def _add_versions(app: FastAPI, routes: Routes) -> None:
         return json_answer(document)
 
 
-def _add_raw(app: FastAPI, routes: Routes) -> None:
-    """Describes the fast routes; requests get here only when they name a model that is not served."""
-    refusals = openapi.REFUSALS
-    hosted = [Depends(routes.host)]
-
-    @app.post(
-        "/v1/models/{model}/predict",
-        dependencies=hosted,
-        openapi_extra=openapi.body(openapi.PREDICT),
-        responses=openapi.answers(200, "one prediction an instance", openapi.PREDICTIONS, *refusals),
-    )
-    async def predict() -> Response:
-        """Labels with their probabilities, the ids to send feedback under, and the version that answered."""
-        raise _unreached()
-
-    @app.post(
-        "/v1/models/{model}/explain",
-        dependencies=hosted,
-        openapi_extra=openapi.body(openapi.EXPLAIN),
-        responses=openapi.answers(200, "one number for each of the instance's", openapi.EXPLANATION, *refusals),
-    )
-    async def explain() -> Response:
-        """What each part of an instance adds to the logit of a label, by default the predicted one."""
-        raise _unreached()
-
-    @app.post(
-        "/v1/models/{model}/feedback",
-        status_code=202,
-        dependencies=hosted,
-        openapi_extra=openapi.body(openapi.FEEDBACK),
-        responses=openapi.answers(202, "accepted events are on disk", openapi.RECEIPT, *refusals),
-    )
-    async def feedback() -> Response:
-        """Labelled events, each with its own instance or the id of a prediction."""
-        raise _unreached()
-
-
-def _add_operating(app: FastAPI, routes: Routes) -> None:
+def _add_operating(router: APIRouter, routes: Routes) -> None:
     hosted = Annotated[Host, Depends(routes.host)]
     ok = openapi.answers(200, "done", openapi.DOCUMENT, 404, 409, 413, 415, 422, 503)
 
-    @app.post("/v1/models/{model}/tasks/{task}/close", responses=ok)
+    @router.post("/v1/models/{model}/tasks/{task}/close", responses=ok)
     async def close(host: hosted, task: str) -> Response:
         """Ends a task; answers once it is learned, consolidated and measured."""
         if not _TASK.match(task):
             raise RequestFault("unknown_task", "the model has no task of this name")
         return _relayed(await host.trainer.close_task(task))
 
-    @app.post(
+    @router.post(
         "/v1/models/{model}/rollback", openapi_extra=openapi.body(openapi.ROLLBACK, is_required=False), responses=ok
     )
     async def rollback(host: hosted, request: Request) -> Response:
@@ -217,10 +193,6 @@ def _relayed(answer: bytes) -> Response:
     if refusal.error is not None:
         raise RequestFault(refusal.error, refusal.detail)
     return json_answer(answer)
-
-
-def _unreached() -> RequestFault:
-    return RequestFault("unknown_route", "the path is answered before it gets here")
 
 
 def _event_stream() -> dict[int | str, dict[str, Any]]:

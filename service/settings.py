@@ -1,8 +1,9 @@
 """What the service is told at its start; the model's own configuration lies in the same document beside it."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from contracts.inputs import InputSpec, Specification
 from contracts.labels import LabelSpec
@@ -23,6 +24,8 @@ class ServingSettings(Specification):
     """Requests that one replica works on at a time; beyond them it answers 429."""
     max_streams: int = Field(default=64, ge=1)
     """Server-sent event streams open at one replica; each asks the hub once a second."""
+    tokens: Annotated[Path, AfterValidator(Path.absolute)] | None = None
+    """The file of the bearer tokens that requests need; without one, only a loopback address may be listened at."""
 
 
 class HostedModel(Specification):

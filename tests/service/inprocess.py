@@ -13,6 +13,7 @@ import numpy as np
 from contracts.versions import Artifact
 from feedback.sqlite import SqliteLog
 from registry.errors import UnregisteredVersion
+from service.access import Access
 from service.champion import Serving
 from service.errors import PartUnavailable
 from service.followers import Generation
@@ -136,8 +137,9 @@ class InProcessService:
         self.registry: dict[int, Artifact] = {}
         self.hub = Hub(self.model.name, lambda: DictRegistry(self.registry))
         self.trainer = ScriptedTrainer()
-        self.host = Host(self.model, settings, Parts(self.hub, self.trainer), loader)
-        self.framework = build({"pets": self.host}, settings)
+        access = Access.of(settings)
+        self.host = Host(self.model, settings, Parts(self.hub, self.trainer), access, loader)
+        self.framework = build({"pets": self.host}, settings, access)
         self.app = Shortcut(self.framework, self.host.fast_routes())
         self._runner = asyncio.Runner()
 

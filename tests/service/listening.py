@@ -13,6 +13,7 @@ import uvicorn
 from contracts.inputs import parse_input
 from contracts.versions import Artifact
 from networks.settings import parse_network
+from service.access import Access
 from service.champion import load
 from service.environment import free_port
 from service.hosting import Host, Parts
@@ -41,8 +42,9 @@ def listening(
         asyncio.run(hub.announce(1, registered[max(registered)].files()))
     parsed = parse_network(network)
     model = HostedModel(name="pets", input=parse_input(spec), network=parsed, directory=directory)
-    host = Host(model, settings, Parts(hub, ScriptedTrainer()), lambda *given: load(parsed, *given))
-    app = Shortcut(build({"pets": host}, settings), host.fast_routes())
+    access = Access.of(settings)
+    host = Host(model, settings, Parts(hub, ScriptedTrainer()), access, lambda *given: load(parsed, *given))
+    app = Shortcut(build({"pets": host}, settings, access), host.fast_routes())
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", access_log=False))
     thread = threading.Thread(target=server.run)

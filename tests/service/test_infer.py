@@ -206,6 +206,7 @@ def test_bad_json_is_named(pets: InProcessService, body: Any, status: int, error
         (-1, b"", "invalid_request"),
         (32, np.full(8, np.nan, "<f4").tobytes(), "out_of_range"),
     ],
+    ids=["too few", "too many", "no whole numbers", "fewer than the shape", "huge", "negative", "not finite"],
 )
 def test_bad_raw_bytes_are_named(pets: InProcessService, size: int, raw: bytes, error: str) -> None:
     described = {"name": "x", "shape": [2, 4], "datatype": "FP32", "parameters": {"binary_data_size": size}}
@@ -219,7 +220,9 @@ def test_a_bad_header_length_is_named(pets: InProcessService, length: bytes) -> 
     assert reply.status == 422
 
 
-@pytest.mark.parametrize("raw", [b"\x05\0\0\0abc", b"\x05\0", b"\x01\0\0\0\xff"])
+@pytest.mark.parametrize(
+    "raw", [b"\x05\0\0\0abc", b"\x05\0", b"\x01\0\0\0\xff"], ids=["cut text", "cut length", "not UTF-8"]
+)
 def test_bad_packed_texts_are_named(tmp_path: Path, raw: bytes) -> None:
     described = {"name": "x", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(raw)}}
     with service_of(tmp_path, TEXT) as service:

@@ -1,0 +1,110 @@
+"""Who may call which route: every route states what it needs, and one check holds all of them to it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.openapi.models import HTTPBearer as BearerModel
+from fastapi.security.base import SecurityBase
+
+from service import openapi
+from service.errors import RequestFault
+from service.settings import ServingSettings
+from service.tokens import Role, Tokens
+
+Need = frozenset[Role] | None
+ANYONE: Need = None
+"""Health, and the pages' own files, which hold nothing of a model."""
+ANY_TOKEN: Need = frozenset(Role)
+"""What tells how a model does: status, matrix, versions, news, metrics."""
+BEARER = b"bearer "
+CHALLENGE = (b"www-authenticate", b"Bearer")
+
+
+def needs(role: Role) -> Need:
+    """What lets tokens of this role in; `admin` may do everything."""
+    return frozenset({role, Role.ADMIN})
+
+
+class Access:
+    """Lets requests in by the roles of their token; without tokens, which only a loopback address allows, all."""
+
+    def __init__(self, tokens: Tokens | None) -> None:
+        self._tokens = tokens
+
+    @classmethod
+    def of(cls, settings: ServingSettings) -> "Access":
+        """As configured.
+
+        Raises:
+            InvalidConfiguration: `bad_token_file`.
+        """
+        return cls(None if settings.tokens is None else Tokens(settings.tokens))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody needs a token."""
+        return self._tokens is None
+
+    def check(self, headers: Iterable[tuple[bytes, bytes]], need: Need) -> None:
+        """Returns if the request may go on.
+
+        Raises:
+            RequestFault: `unauthenticated`, no token or an unknown one; `forbidden`, one without the role.
+        """
+        if self._tokens is None or need is None:
+            return
+        given = [value for name, value in headers if name == b"authorization"]
+        if len(given) != 1 or given[0][: len(BEARER)].lower() != BEARER:
+            raise RequestFault("unauthenticated", "the request must have one bearer token", [CHALLENGE])
+        roles = self._tokens.roles(given[0][len(BEARER) :].strip())
+        if roles is None:
+            raise RequestFault("unauthenticated", "the bearer token is not known", [CHALLENGE])
+        if not roles & need:
+            named = "any role" if need == ANY_TOKEN else " or ".join(sorted(need))
+            raise RequestFault("forbidden", f"the token must have the role {named}", [CHALLENGE])
+
+    def needing(self, need: Need) -> "Needing":
+        """The dependency that a framework route states its need by."""
+        return Needing(self, need) if self.is_open or need is None else NeedingToken(self, need)
+
+
+class Needing:
+    """Checks a framework route's requests before anything else looks at them."""
+
+    def __init__(self, access: Access, need: Need) -> None:
+        self._access = access
+        self._need = need
+
+    def __call__(self, request: Request) -> None:
+        """Raises as `Access.check`."""
+        self._access.check(request.scope["headers"], self._need)
+
+
+class NeedingToken(Needing, SecurityBase):
+    """The same where a token is needed, which the OpenAPI document then says."""
+
+    model = BearerModel()
+    scheme_name = "bearer"
+
+
+class Entrances:
+    """One router for each need, so that there is no route that does not state its own."""
+
+    def __init__(self, access: Access) -> None:
+        self.public = _router(access, ANYONE)
+        self.reading = _router(access, ANY_TOKEN)
+        self.predicting = _router(access, needs(Role.PREDICT))
+        self.feeding = _router(access, needs(Role.FEEDBACK))
+        self.operating = _router(access, needs(Role.OPERATE))
+
+    def open(self, app: FastAPI) -> None:
+        """Adds the routes to an application."""
+        for router in (self.public, self.reading, self.predicting, self.feeding, self.operating):
+            app.include_router(router)
+
+
+def _router(access: Access, need: Need) -> APIRouter:
+    is_guarded = need is not None and not access.is_open
+    refusals: dict[int | str, dict[str, Any]] = openapi.problems(401, 403) if is_guarded else {}
+    return APIRouter(dependencies=[Depends(access.needing(need))], responses=refusals)

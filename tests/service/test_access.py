@@ -1,0 +1,215 @@
+"""Bearer tokens: which role opens which route, how tokens come and go, and what never gets in."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+
+from contracts.errors import InvalidConfiguration
+from service import tokens
+from service.access import ANY_TOKEN, ANYONE, Needing, needs
+from service.settings import ServingSettings
+from service.tokens import Role, Tokens
+from tests.service.inprocess import InProcessService, Reply
+from tests.service.versions import artifact
+
+pytestmark = pytest.mark.unit
+V1, V2 = "/v1/models/{model}", "/v2/models/{model}"
+PREDICT, FEEDBACK, OPERATE = needs(Role.PREDICT), needs(Role.FEEDBACK), needs(Role.OPERATE)
+ROUTES: dict[tuple[str, str], Any] = {
+    ("GET", "/"): ANYONE,
+    ("GET", "/docs"): ANYONE,
+    ("GET", "/static/{name}"): ANYONE,
+    ("GET", "/v2/health/live"): ANYONE,
+    ("GET", "/v2/health/ready"): ANYONE,
+    ("GET", "/openapi.json"): ANY_TOKEN,
+    ("GET", "/metrics"): ANY_TOKEN,
+    ("GET", "/v1/models"): ANY_TOKEN,
+    ("GET", V1): ANY_TOKEN,
+    ("GET", f"{V1}/matrix"): ANY_TOKEN,
+    ("GET", f"{V1}/stream"): ANY_TOKEN,
+    ("GET", f"{V1}/versions"): ANY_TOKEN,
+    ("GET", f"{V1}/versions/{{version}}"): ANY_TOKEN,
+    ("GET", "/v2"): ANY_TOKEN,
+    ("GET", V2): ANY_TOKEN,
+    ("GET", f"{V2}/ready"): ANY_TOKEN,
+    ("GET", f"{V2}/versions/{{version}}"): ANY_TOKEN,
+    ("GET", f"{V2}/versions/{{version}}/ready"): ANY_TOKEN,
+    ("POST", "/v2/repository/index"): ANY_TOKEN,
+    ("POST", f"{V1}/predict"): PREDICT,
+    ("POST", f"{V1}/explain"): PREDICT,
+    ("POST", f"{V2}/infer"): PREDICT,
+    ("POST", f"{V2}/versions/{{version}}/infer"): PREDICT,
+    ("POST", f"{V1}/feedback"): FEEDBACK,
+    ("POST", f"{V1}/tasks/{{task}}/close"): OPERATE,
+    ("POST", f"{V1}/rollback"): OPERATE,
+}
+FAST = [f"{V1}/predict", f"{V1}/explain", f"{V1}/feedback", f"{V2}/infer"]
+MADE = {role: tokens.issue(role, [role]) for role in Role}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "tokens.json"
+    tokens.write(file, [token for token, _ in MADE.values()])
+    return file
+
+
+@pytest.fixture
+def pets(tmp_path: Path, path: Path) -> Iterator[InProcessService]:
+    with InProcessService(tmp_path / "state", settings=ServingSettings(tokens=path)) as service:
+        service.promote(artifact(7, weights=b""), 1)
+        yield service
+
+
+def call(service: InProcessService, method: str, template: str, authorization: bytes | None) -> Reply:
+    target = template.format(model="pets", version="7", task="x", name="icon.svg")
+    headers = [(b"content-type", b"application/json")]
+    if authorization is not None:
+        headers.append((b"authorization", authorization))
+    return service.request(method, target, [b"{}"], headers)
+
+
+def bearer(role: Role) -> bytes:
+    return f"Bearer {MADE[role][1]}".encode()
+
+
+def stated(service: InProcessService) -> dict[tuple[str, str], Any]:
+    found = {}
+    for route in [inner for router in service.framework.routes for inner in router.original_router.routes]:
+        assert isinstance(route, APIRoute), f"{route} states no need"
+        [need] = [one.call for one in route.dependant.dependencies if isinstance(one.call, Needing)]
+        assert route.dependant.dependencies[0].call is need, "something looks at the request before the need is met"
+        found |= {(method, route.path): need._need for method in route.methods}
+    return found
+
+
+def test_every_route_states_its_need(pets: InProcessService) -> None:
+    assert stated(pets) == ROUTES
+    assert {path.replace("pets", "{model}") for path in pets.host.fast_routes()} == set(FAST)
+
+
+@pytest.mark.parametrize(("method", "template"), [key for key in ROUTES if key[1] != f"{V1}/stream"])
+def test_a_route_opens_to_its_roles_alone(pets: InProcessService, method: str, template: str) -> None:
+    need = ROUTES[method, template]
+    missing = call(pets, method, template, None)
+    assert (missing.status == 401) == (need is not None)
+    for role in Role:
+        reply = call(pets, method, template, bearer(role))
+        assert (reply.status in {401, 403}) == (need is not None and role not in need), reply.body
+    if need is not None:
+        assert missing.document["error"] == "unauthenticated"
+        assert missing.headers["www-authenticate"] == "Bearer"
+
+
+def test_the_stream_needs_a_token(pets: InProcessService) -> None:
+    assert call(pets, "GET", f"{V1}/stream", None).status == 401
+
+
+def test_an_unknown_model_is_not_told_to_strangers(pets: InProcessService) -> None:
+    for target in ("/v1/models/cars", "/v2/models/cars"):
+        assert pets.get(target).status == 401
+        assert pets.get(target, [(b"authorization", bearer(Role.PREDICT))]).status == 404
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        b"",
+        b"Bearer",
+        b"Bearer ",
+        b"Bearer wrong",
+        b"Basic " + MADE[Role.ADMIN][1].encode(),
+        MADE[Role.ADMIN][1].encode(),
+        bearer(Role.ADMIN) + b"\0",
+        bearer(Role.ADMIN)[:-1],
+        b"Bearer " + b"x" * 100_000,
+        b"Bearer " + MADE[Role.ADMIN][0].sha256.encode(),
+    ],
+    ids=["nothing", "scheme", "scheme and blank", "unknown", "basic", "bare", "NUL", "cut", "long", "its digest"],
+)
+@pytest.mark.parametrize("template", [f"{V1}/predict", f"{V1}/rollback"])
+def test_what_is_no_known_token_stays_out(pets: InProcessService, template: str, authorization: bytes) -> None:
+    reply = call(pets, "POST", template, authorization)
+    assert (reply.status, reply.document["error"]) == (401, "unauthenticated")
+    assert len(reply.body) < 300
+
+
+def test_two_tokens_are_none(pets: InProcessService) -> None:
+    headers = [(b"authorization", bearer(Role.ADMIN)), (b"authorization", bearer(Role.ADMIN))]
+    assert pets.request("GET", "/v1/models", [b""], headers).status == 401
+
+
+def test_any_case_of_the_scheme_goes(pets: InProcessService) -> None:
+    header = bearer(Role.PREDICT).replace(b"Bearer", b"bEARER")
+    assert call(pets, "GET", "/v1/models", header).status == 200
+
+
+def test_the_document_says_what_needs_a_token(pets: InProcessService) -> None:
+    document = pets.get("/openapi.json", [(b"authorization", bearer(Role.PREDICT))]).document
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    for (method, path), need in ROUTES.items():
+        if path in document["paths"]:
+            operation = document["paths"][path][method.lower()]
+            assert ("security" in operation) == (need is not None)
+            assert ({"401", "403"} <= operation["responses"].keys()) == (need is not None)
+
+
+def test_without_tokens_the_document_names_none(tmp_path: Path) -> None:
+    with InProcessService(tmp_path) as service:
+        assert service.get("/v1/models").status == 200
+        assert "security" not in service.get("/openapi.json").document["paths"]["/v1/models"]["get"]
+
+
+def test_tokens_come_and_go_while_the_service_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "LOOK_SECONDS", 0.0)
+    subject = Tokens(path)
+    known = [token for token, _ in MADE.values()]
+    added, secret = tokens.issue("new", [Role.PREDICT, Role.FEEDBACK])
+    assert subject.roles(secret.encode()) is None
+    tokens.write(path, [*known, added])
+    assert subject.roles(secret.encode()) == {Role.PREDICT, Role.FEEDBACK}
+    tokens.write(path, known)
+    assert subject.roles(secret.encode()) is None
+
+
+@pytest.mark.parametrize("damage", ["garbage", "gone", "open"])
+def test_a_damaged_file_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    monkeypatch.setattr(tokens, "LOOK_SECONDS", 0.0)
+    subject = Tokens(path)
+    secret = MADE[Role.ADMIN][1].encode()
+    match damage:
+        case "garbage":
+            path.write_text("{")
+        case "gone":
+            path.unlink()
+        case "open":
+            path.write_text('{"tokens":[]}')
+            path.chmod(0o644)
+    assert subject.roles(secret) == {Role.ADMIN}
+
+
+def test_a_secret_is_kept_nowhere(path: Path) -> None:
+    content = path.read_text()
+    assert all(secret not in content for _, secret in MADE.values())
+    assert len({secret for _, secret in MADE.values()}) == len(Role)
+    assert all(len(secret) > 40 for _, secret in MADE.values())
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"tokens":[]}', '{"tokens":[{"name":"x"}]}', '{"tokens":[],"more":1}'])
+def test_a_service_does_not_start_without_usable_tokens(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "tokens.json"
+    path.write_text(content)
+    path.chmod(0o600)
+    with pytest.raises(InvalidConfiguration):
+        Tokens(path)
+
+
+def test_a_file_that_everybody_can_read_is_refused(path: Path) -> None:
+    os.chmod(path, 0o644)  # noqa: PTH101
+    with pytest.raises(InvalidConfiguration, match="chmod 600"):
+        Tokens(path)
