@@ -21,15 +21,29 @@ class Container:
     def __init__(self, engine: Engine, image: str, model: Path) -> None:
         self._engine, self._image, self._model = engine, image, model
         self._name = f"lifelong-image-test-{uuid.uuid4().hex[:8]}"
+        volumes = [f"{self._name}:/var/lib/lifelong", f"{self._model}:/etc/lifelong/model.yaml:ro"]
+        self._mounts = [word for volume in volumes for word in ("--volume", volume)]
+        self._token = ""
         self.address = ""
+
+    def refuses_to_start(self) -> bool:
+        """Whether the container ends by itself for want of a token."""
+        try:
+            self._engine("run", "--rm", *self._mounts, self._image)
+        except Disproved as fault:
+            return "lifelong token add" in str(fault)
+        return False
+
+    def make_token(self) -> None:
+        """Puts a token into the volume and sends it with every request from now on."""
+        command = ("token", "add", "model.yaml", "image-test", "--role", "admin")
+        self._token = self._engine("run", "--rm", *self._mounts, self._image, *command).strip()
 
     def start(self) -> None:
         """Returns once the container's own health check passes and the service is ready."""
-        volumes = [f"{self._name}:/var/lib/lifelong", f"{self._model}:/etc/lifelong/model.yaml:ro"]
-        mounts = [word for volume in volumes for word in ("--volume", volume)]
         bounds = ["--read-only", "--tmpfs=/tmp:exec", "--shm-size=64m", "--cap-drop=all"]
         bounds += ["--security-opt=no-new-privileges", "--publish=127.0.0.1::8000"]
-        self._engine("run", "--detach", "--name", self._name, *bounds, *mounts, self._image)
+        self._engine("run", "--detach", "--name", self._name, *bounds, *self._mounts, self._image)
         self.address = "http://" + self._engine("port", self._name, "8000").split()[0]
         until(self._is_ready, READY_SECONDS, "the container is healthy")
 
@@ -48,10 +62,13 @@ class Container:
         """What a command prints inside of the container."""
         return self._engine("exec", self._name, *command)
 
-    def request(self, path: str, body: Any = None) -> tuple[int, Any]:
-        """Status and document of an answer; if none came, status 0 and why."""
+    def request(self, path: str, body: Any = None, is_stranger: bool = False) -> tuple[int, Any]:
+        """Status and document of an answer; if none came, status 0 and why. A stranger has no token."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.address + path, data, {"content-type": "application/json"})
+        headers = {"content-type": "application/json"}
+        if not is_stranger:
+            headers["authorization"] = f"Bearer {self._token}"
+        request = urllib.request.Request(self.address + path, data, headers)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=30) as answer:

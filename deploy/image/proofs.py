@@ -6,6 +6,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ model: digits
 input: {kind: tensor, shape: [64]}
 network: {kind: mlp, hidden: [64]}
 probes: {fraction: 0.4}
+service: {tokens: /var/lib/lifelong/tokens.json}
 """
 DIGITS = """\
 import json
@@ -67,7 +69,12 @@ def _show(engine: Engine, image: str) -> None:
         engine("run", "--rm", image, command, "--help")
     _shown("one image has the commands up, serve and train")
     with _container(engine, image) as container:
+        _require(container.refuses_to_start(), "without a token the container ends and says how to make one")
+        container.make_token()
         container.start()
+        stranger, _ = container.request("/v1/models/digits", is_stranger=True)
+        _require(stranger == HTTPStatus.UNAUTHORIZED, f"who has no token is answered 401, not {stranger}")
+        _shown("needs a token to start, and from those who call")
         _show_bounds(container)
         digits = [Digit(row, label) for row, label in json.loads(container.execute("python", "-c", DIGITS))]
         first = _learn(container, digits, "01")
