@@ -15,6 +15,7 @@ from lifelong.errors import (
     EXIT_BUSY,
     EXIT_UNAVAILABLE,
     BadFile,
+    InvalidArgument,
     PortTaken,
     RequestRefused,
     StateDirectoryBusy,
@@ -27,6 +28,7 @@ EXIT_STATUSES: dict[type[LifelongError], int] = {
     PortTaken: EXIT_BUSY,
     BadFile: EXIT_BAD_DATA,
     RequestRefused: EXIT_BAD_DATA,
+    InvalidArgument: EXIT_BAD_DATA,
 }
 """What is not listed says that something needed is not there: 69."""
 

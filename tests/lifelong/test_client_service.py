@@ -18,6 +18,8 @@ from contracts.events import FeedbackEvent
 from contracts.status import News
 from lifelong.client import Client, Patience, only_model, served_models, wait_ready
 from lifelong.errors import RequestRefused
+from service import tokens
+from service.settings import ServingSettings
 from tests.lifelong.both_clients import KINDS
 from tests.service.inprocess import InProcessService
 from tests.service.versions import artifact, record, status
@@ -30,8 +32,9 @@ IMPATIENT = Patience(total_seconds=0.0)
 class Running:
     """A service in a thread of its own, with version 3 as its champion; use it as a context manager."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, settings: ServingSettings | None = None) -> None:
         self._directory = directory
+        self._settings = settings or ServingSettings()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.service: InProcessService
@@ -52,7 +55,7 @@ class Running:
 
     def _run(self) -> None:
         try:
-            with InProcessService(self._directory) as self.service:
+            with InProcessService(self._directory, settings=self._settings) as self.service:
                 self.service.promote(artifact(3), 1)
                 self.service.run(self._serve())
         finally:
@@ -109,6 +112,12 @@ def test_rows_are_inferred_in_bytes(client: Client, running: Running) -> None:
     assert client.feedback([correction]).accepted == 1
     (stored,) = running.service.stored()
     assert stored["instance"] == pytest.approx(DOG)
+
+
+def test_an_older_version_is_inferred_with(client: Client, running: Running) -> None:
+    running.service.registry[2] = artifact(2)
+    found = client.infer(np.array([DOG]), version=2)
+    assert (found.version, found.labels) == (2, ["dog"])
 
 
 def test_a_refused_inference_says_why(client: Client) -> None:
@@ -175,6 +184,25 @@ def test_the_example_runs(running: Running, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.startswith("dog ")
     (stored,) = running.service.stored()
     assert stored["label"] == "cat"
+
+
+@pytest.mark.parametrize("kind", KINDS.values())
+def test_a_token_lets_its_role_in(tmp_path: Path, kind: Any) -> None:
+    path = tmp_path / "tokens.json"
+    token, secret = tokens.issue("asker", [tokens.Role.PREDICT])
+    tokens.write(path, [token])
+    with Running(tmp_path, ServingSettings(tokens=path)) as guarded:
+        wait_ready(guarded.address, 10.0)
+        assert only_model(guarded.address, secret) == "pets"
+        with pytest.raises(RequestRefused) as caught:
+            only_model(guarded.address)
+        assert caught.value.code == "unauthenticated"
+        with kind(guarded.address, "pets", IMPATIENT, token=secret) as client:
+            assert client.predict([CAT]).predictions[0].label == "cat"
+            assert client.infer([CAT]).labels == ["cat"]
+            with pytest.raises(RequestRefused) as caught:
+                client.rollback()
+        assert caught.value.code == "forbidden"
 
 
 @pytest.mark.parametrize("place", [0, 1])

@@ -215,6 +215,12 @@ def test_events_do_not_depend_on_how_they_arrive(cuts: list[int]) -> None:
     assert (reader.last_id, reader.retry_seconds) == ("8", 0.02)
 
 
+def test_a_number_without_an_event_moves_on_too() -> None:
+    reader = EventReader()
+    assert list(reader.feed(b"id: 9\n\n")) == []
+    assert reader.last_id == "9"
+
+
 def test_an_event_that_was_cut_leaves_nothing_behind() -> None:
     reader = EventReader("3")
     assert list(reader.feed(b"id: 4\ndata: lost\nda")) == []

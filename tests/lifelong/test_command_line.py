@@ -92,6 +92,13 @@ def test_errors_are_documents_too(config: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_an_address_that_cannot_be_one_is_65() -> None:
+    done = lifelong("status", "--address", "localhost:8000", "--json")
+    assert done.returncode == 65
+    assert json.loads(done.stdout)["error"] == "bad_address"
+    assert "Traceback" not in done.stderr
+
+
 def test_a_bad_file_is_65(config: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.ndjson"
     rows.write_text("nonsense\n")
