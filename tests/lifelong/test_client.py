@@ -237,7 +237,9 @@ def test_what_cannot_be_sent_is_said_before_anything_is(
     assert script.requests == []
 
 
-@pytest.mark.parametrize("bad", ["", "digits", "ftp://host", "http://", "http://user:pass@host", "http://host?a=b"])
+@pytest.mark.parametrize(
+    "bad", ["", "digits", "ftp://host", "http://", "http://user:pass@host", "http://host?a=b", "http://host:port"]
+)
 @pytest.mark.parametrize("ask", [*(lambda a, k=k: k(a, "digits") for k in KINDS.values()), served_models, only_model])
 def test_an_address_that_cannot_be_one_is_refused(ask: Callable[[str], object], bad: str) -> None:
     with pytest.raises(InvalidArgument, match="http://127") as caught:
