@@ -104,7 +104,7 @@ class _Flood:
         try:
             await asyncio.get_running_loop().create_connection(lambda: connection, "127.0.0.1", self._port)
         except OSError:
-            self._samples.add(Answer(LOST), 0.0)
+            self._samples.add(Answer(LOST), 0.0, 0.0)
             await asyncio.sleep(RECONNECT_SECONDS)
             return
         self._send(connection)
@@ -119,6 +119,6 @@ class _Flood:
     def _answered(self, connection: Connection, answer: Answer) -> None:
         now = time.monotonic()
         if now < self._deadline:
-            self._samples.add(answer, now - connection.sent_for)
+            self._samples.add(answer, now - connection.sent_for, now - connection.sent_at)
             if answer.status != LOST:
                 self._send(connection)

@@ -1,11 +1,15 @@
 """One connection of a load generator: raw HTTP/1.1, a request at a time."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 LOST = 0
 """Stands for a status where there was no answer: the connection was refused or lost."""
+UNSENT = -1
+"""Stands for a status where the generator itself never came to send the request."""
+NAMES = {LOST: "lost", UNSENT: "unsent"}
 HEAD_END = b"\r\n\r\n"
 
 
@@ -22,6 +26,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, answered: Callable[["Connection", Answer], None], lost: Callable[["Connection"], None]) -> None:
         self.sent_for = 0.0
         """When the request in flight was meant to be sent; set by whoever sends it."""
+        self.sent_at = 0.0
+        """When it was sent, of the same clock."""
         self._answered = answered
         self._lost = lost
         self._received = b""
@@ -36,6 +42,7 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes) -> None:
         """Sends a request; the one before has been answered."""
         self._in_flight = True
+        self.sent_at = time.monotonic()
         if self._transport is None or self._transport.is_closing():
             self._finish(Answer(LOST))
         else:

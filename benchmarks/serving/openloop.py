@@ -9,14 +9,16 @@ import asyncio
 import selectors
 from collections import deque
 
-from benchmarks.serving.connection import LOST, Answer, Connection
+from benchmarks.serving.connection import LOST, UNSENT, Answer, Connection
 from benchmarks.serving.samples import Samples
 
 FIRST_CONNECTIONS = 16
 MAX_CONNECTIONS = 800
 """`select` takes file descriptors below 1,024; beyond this many requests in flight they wait, which counts."""
+BURST = 32
+"""A generator that is late sends so many at once before it looks for answers, and so catches up."""
 PATIENCE_SECONDS = 10.0
-"""After the last request was sent; what is not answered by then counts as lost."""
+"""After the last request was meant to be sent; what is not answered by then counts as lost, or as unsent."""
 
 
 def send_at_rate(port: int, request: bytes, rate: float, seconds: float) -> Samples:
@@ -46,7 +48,9 @@ class OpenLoop:
         n_requests = round(rate * seconds)
         for number in range(n_requests):
             due = started + number / rate
-            await asyncio.sleep(due - loop.time())
+            left = due - loop.time()
+            if left > 0 or number % BURST == 0:
+                await asyncio.sleep(left)
             self._arrive(due)
         deadline = loop.time() + PATIENCE_SECONDS
         while self._samples.statuses.total() < n_requests and loop.time() < deadline:
@@ -60,6 +64,7 @@ class OpenLoop:
         samples, self._samples = self._samples, Samples()
         for connection in list(self._connections):
             connection.close()
+        samples.statuses[UNSENT] = len(self._waiting)
         samples.statuses[LOST] += n_requests - samples.statuses.total()
         return samples
 
@@ -81,7 +86,8 @@ class OpenLoop:
         except OSError:
             self._connections.discard(connection)
             if self._waiting:
-                self._samples.add(Answer(LOST), loop.time() - self._waiting.popleft())
+                self._waiting.popleft()
+                self._samples.add(Answer(LOST), 0.0, 0.0)
             return
         self._send_next(connection)
 
@@ -95,7 +101,8 @@ class OpenLoop:
         connection.send(self._request)
 
     def _answered(self, connection: Connection, answer: Answer) -> None:
-        self._samples.add(answer, asyncio.get_running_loop().time() - connection.sent_for)
+        now = asyncio.get_running_loop().time()
+        self._samples.add(answer, now - connection.sent_for, now - connection.sent_at)
         if answer.status != LOST:
             self._send_next(connection)
 

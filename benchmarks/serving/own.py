@@ -140,7 +140,7 @@ def _framework_app() -> Any:
 def _init_ray(directory: Path) -> None:
     import ray
 
-    quiet: dict[str, Any] = {"include_dashboard": False, "logging_level": logging.ERROR}
+    quiet: dict[str, Any] = {"include_dashboard": False, "logging_level": logging.ERROR, "log_to_driver": False}
     ray.init(address="local", namespace="lifelong", _temp_dir=str(directory / "ray"), **quiet)
 
 

@@ -6,27 +6,30 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from benchmarks.serving.connection import LOST, Answer
+from benchmarks.serving.connection import NAMES, Answer
 
 
 @dataclass
 class Samples:
-    """Latencies in seconds of the answers with 200, how often there was which status, and the time it took.
+    """What came of the requests of one run, which took `seconds`.
 
-    `late` are the seconds between when a request was meant to be sent and when it was; they are part of its latency.
+    Of the answers with 200 `latencies` are the seconds from when their request was meant to be sent, `services` those
+    from when it was sent. `late` is the difference, of all requests that were sent.
     """
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
+    services: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     without_retry_after: int = 0
 
-    def add(self, answer: Answer, latency: float) -> None:
+    def add(self, answer: Answer, latency: float, service: float) -> None:
         """Counts one answer."""
         self.statuses[answer.status] += 1
         if answer.status == HTTPStatus.OK:
             self.latencies.append(latency)
+            self.services.append(service)
         elif answer.status == HTTPStatus.TOO_MANY_REQUESTS:
             self.without_retry_after += not answer.has_retry_after
 
@@ -40,9 +43,9 @@ class Samples:
         return 1000 * quantile(self.latencies, share)
 
     def failures(self) -> dict[str, int]:
-        """Answers other than 200, by status; `lost` for none at all."""
-        failed = sorted(status for status in self.statuses if status != HTTPStatus.OK)
-        return {"lost" if status == LOST else str(status): self.statuses[status] for status in failed}
+        """Requests that did not come to a 200, by status; `lost` came to no answer, `unsent` never left."""
+        failed = sorted((status, count) for status, count in self.statuses.items() if status != HTTPStatus.OK and count)
+        return {NAMES.get(status, str(status)): count for status, count in failed}
 
 
 def quantile(values: Iterable[float], share: float) -> float:
@@ -61,6 +64,7 @@ def pooled(parts: Iterable[Samples]) -> Samples:
     for part in parts:
         whole.seconds += part.seconds
         whole.latencies += part.latencies
+        whole.services += part.services
         whole.late += part.late
         whole.statuses += part.statuses
         whole.without_retry_after += part.without_retry_after
