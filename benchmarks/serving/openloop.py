@@ -13,7 +13,7 @@ from benchmarks.serving.connection import LOST, UNSENT, Answer, Connection
 from benchmarks.serving.samples import Samples
 
 FIRST_CONNECTIONS = 16
-MAX_CONNECTIONS = 800
+MAX_CONNECTIONS = 512
 """`select` takes file descriptors below 1,024; beyond this many requests in flight they wait, which counts."""
 BURST = 32
 """A generator that is late sends so many at once before it looks for answers, and so catches up."""

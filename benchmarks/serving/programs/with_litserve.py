@@ -1,6 +1,6 @@
 """LitServe: one worker and one HTTP process, its defaults, and `fast_queue`, which it recommends from 100 requests/s.
 
-Its batching waits up to a millisecond: without a wait it joins nothing while the worker is idle.
+Its batching waits up to a millisecond: without a wait its worker spins on an empty queue and takes a core.
 """
 
 import sys
