@@ -22,6 +22,23 @@ class Predictions(msgspec.Struct, frozen=True):
     predictions: list[Prediction]
 
 
+class StreamedPrediction(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to one instance of a stream of lines, with the version that gave it."""
+
+    prediction_id: str
+    label: str
+    probability: float
+    version: int
+    scores: dict[str, float] | None = None
+
+
+class RefusedLine(msgspec.Struct, frozen=True):
+    """Why one instance of a stream has no prediction; those after it have theirs."""
+
+    error: str
+    detail: str = ""
+
+
 class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
     """What each part of an instance adds to the logit of `target`, by one of the explain route's methods.
 

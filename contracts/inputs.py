@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field, TypeAdapter
 
 from contracts.errors import InvalidInstance
+from contracts.images import EncodedImage, decode_image
 from contracts.specification import Rows, Specification
 from contracts.stories import StoryInput
 
@@ -59,7 +60,10 @@ class TensorInput(Specification):
 
 
 class ImageInput(Specification):
-    """Whole numbers from 0 to 255 of shape (height, width) or (channels, height, width), stored as uint8."""
+    """Whole numbers from 0 to 255 of shape (height, width) or (channels, height, width), stored as uint8.
+
+    An instance may also be `{"b64": …}`, a PNG or JPEG in base64, which is scaled to the shape.
+    """
 
     kind: Literal["image"] = "image"
     shape: tuple[Annotated[int, Field(gt=0, le=10_000)], ...] = Field(min_length=2, max_length=3)
@@ -77,16 +81,18 @@ class ImageInput(Specification):
     @cached_property
     def instance_type(self) -> Any:
         """The msgspec type that one JSON instance must have."""
-        return nested_list(int, len(self.shape))
+        return nested_list(int, len(self.shape)) | EncodedImage
 
     def encode(self, instances: Sequence[Any] | Rows) -> Rows:
         """Encodes decoded instances, or an array of them, as rows `(n, *row_shape)`.
 
         Raises:
-            InvalidInstance: `wrong_shape`, or `out_of_range` for a value outside 0–255.
+            InvalidInstance: `wrong_shape`, `out_of_range` for a value outside 0–255, or as `decode_image`.
         """
         if isinstance(instances, np.ndarray) and instances.dtype == np.uint8:
             return _as_array(instances, self.shape, np.uint8)
+        if any(isinstance(instance, EncodedImage) for instance in instances):
+            instances = [self._decoded(instance) for instance in instances]
         try:
             wide = _as_array(instances, self.shape, np.int64)
         except OverflowError:
@@ -94,6 +100,9 @@ class ImageInput(Specification):
         if wide.size and (wide.min() < 0 or wide.max() > 255):
             raise InvalidInstance("out_of_range", "an image value must be a whole number from 0 to 255")
         return wide.astype(np.uint8)
+
+    def _decoded(self, instance: Any) -> Any:
+        return decode_image(instance.b64, self.shape) if isinstance(instance, EncodedImage) else instance
 
 
 class TextInput(Specification):
@@ -254,7 +263,7 @@ def describe(spec: InputSpec) -> str:
         case TensorInput():
             return f"numbers of shape {list(spec.shape)}"
         case ImageInput():
-            return f"whole numbers from 0 to 255 of shape {list(spec.shape)}"
+            return f'whole numbers from 0 to 255 of shape {list(spec.shape)}, or a PNG or JPEG as {{"b64": …}}'
         case TextInput():
             return "a string"
         case TabularInput():

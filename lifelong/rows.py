@@ -2,9 +2,9 @@
 
 import csv
 import hashlib
-import math
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.errors import InvalidEvent
+from contracts.cells import INSTANCE_COLUMN, instance_of
+from contracts.errors import InvalidEvent, InvalidInstance
 from contracts.events import FeedbackEvent, decode_event
-from contracts.inputs import InputSpec, TabularInput, TextInput
+from contracts.inputs import InputSpec, TextInput
 from lifelong.errors import BadFile
 
 EVENT_COLUMNS = ("label", "event_id", "prediction_id", "task", "subject", "time")
-INSTANCE_COLUMN = "instance"
 NPZ_ARRAYS = ("instances", "labels", "tasks")
 MAX_LINE_BYTES = 8 << 20
 
@@ -107,48 +107,22 @@ def _from_csv(row: dict[str, str], spec: InputSpec, place: str) -> FeedbackEvent
     members: dict[str, Any] = {name: row[name] for name in EVENT_COLUMNS if row.get(name)}
     values = {name: value for name, value in row.items() if name not in EVENT_COLUMNS}
     if values and not (row.get("prediction_id") and not any(values.values())):
-        members[INSTANCE_COLUMN] = _instance(values, spec, place)
+        with naming(place):
+            members[INSTANCE_COLUMN] = instance_of(values, spec)
     return _decoded(msgspec.json.encode(members), place)
 
 
-def _instance(values: dict[str, str], spec: InputSpec, place: str) -> Any:
-    if list(values) == [INSTANCE_COLUMN]:
-        return values[INSTANCE_COLUMN] if isinstance(spec, TextInput) else _raw_json(values[INSTANCE_COLUMN], place)
-    if isinstance(spec, TabularInput):
-        return {
-            name: _cell(value, not isinstance(spec.columns.get(name, []), list), place)
-            for name, value in values.items()
-        }
-    if len(values) != math.prod(spec.row_shape):
-        raise BadFile("bad_row", f"{place}: {len(values)} columns beside the event's, expected {spec.row_shape}")
-    return np.reshape([finite_number(value, place) for value in values.values()], spec.row_shape).tolist()
-
-
-def _cell(value: str, is_number: bool, place: str) -> str | float:
-    return finite_number(value, place) if is_number else value
-
-
-def finite_number(value: str, place: str) -> float:
-    """The number that a cell holds, whole where it is.
+@contextmanager
+def naming(place: str) -> Iterator[None]:
+    """Inside, what is wrong with a row is told with the row's place.
 
     Raises:
-        BadFile: `bad_row`, naming the place.
+        BadFile: `bad_row`.
     """
     try:
-        found = float(value)
-    except ValueError:
-        raise BadFile("bad_row", f"{place}: a value is not a number") from None
-    if not math.isfinite(found):
-        raise BadFile("bad_row", f"{place}: a value is not finite")
-    return int(found) if found.is_integer() else found
-
-
-def _raw_json(value: str, place: str) -> msgspec.Raw:
-    try:
-        msgspec.json.decode(value)
-    except msgspec.MsgspecError:
-        raise BadFile("bad_row", f"{place}: the column {INSTANCE_COLUMN} is not JSON") from None
-    return msgspec.Raw(value)
+        yield
+    except InvalidInstance as error:
+        raise BadFile("bad_row", f"{place}: {error.detail}") from None
 
 
 def _read_npz(path: Path, spec: InputSpec) -> Iterator[FeedbackEvent]:

@@ -76,7 +76,7 @@ class Needing:
         self._access = access
         self._need = need
 
-    def __call__(self, request: Request) -> None:
+    async def __call__(self, request: Request) -> None:
         """Raises as `Access.check`."""
         self._access.check(request.scope["headers"], self._need)
 

@@ -3,7 +3,7 @@
 Requests for a model that is served seldom get here: `service.shortcut` hands them to the same fast routes before.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends
@@ -32,14 +32,14 @@ def json_answer(body: bytes) -> Response:
     return Response(body, media_type="application/json")
 
 
-def add_asking(entrances: Entrances, find: Callable[[str], Host]) -> None:
+def add_asking(entrances: Entrances, find: Callable[[str], Awaitable[Host]]) -> None:
     """Adds the routes; `find` gives the host that a path names, or raises `unknown_model`."""
     hosted = Annotated[Host, Depends(find)]
 
     @entrances.predicting.post(
         "/v1/models/{model}/predict",
-        openapi_extra=openapi.body(openapi.PREDICT),
-        responses=openapi.answers(200, "one prediction an instance", openapi.PREDICTIONS, *openapi.REFUSALS),
+        openapi_extra=openapi.predict(),
+        responses=openapi.predicted(),
     )
     async def predict(host: hosted) -> Response:
         """Labels with their probabilities, the ids to send feedback under, and the version that answered."""

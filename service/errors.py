@@ -1,6 +1,6 @@
 """How a fact becomes an HTTP answer: problem documents (RFC 9457), and the one table from codes to statuses."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ PROBLEM_TYPE = b"application/problem+json"
 RETRY_AFTER_SECONDS = 1
 STATUSES = {
     "malformed_json": 400,
+    "malformed_csv": 400,
     "unauthenticated": 401,
     "forbidden": 403,
     "unknown_route": 404,
@@ -81,6 +82,13 @@ class Answer(NamedTuple):
     content_type: bytes = b"application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()
     outcome: str = "ok"
+
+
+class Streamed(NamedTuple):
+    """An answer with status 200 that is sent part by part, as its parts are made."""
+
+    parts: AsyncIterator[bytes]
+    content_type: bytes
 
 
 def status_of(code: str) -> int:

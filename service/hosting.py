@@ -10,6 +10,7 @@ from feedback.sqlite import SqliteLog
 from service.access import Access, needs
 from service.batches import Batches
 from service.champion import Champion, Load, load
+from service.composer import Composer
 from service.counts import Counts
 from service.explain import MAX_WAITING, ExplainRoute
 from service.infer import InferRoute, InputReader
@@ -54,7 +55,7 @@ class Host:
         self._explain = ExplainRoute(model.name, model.input, self.shelf, max_bytes)
         batches, issuer = Batches(), Issuer(self._predictions, self._counts)
         decoder = RequestDecoder(model.input, settings.max_instances)
-        predict = PredictRoute(model.name, decoder, self.champion, batches, issuer, max_bytes)
+        predict = PredictRoute(decoder, self.champion, batches, Composer(model.name, issuer), max_bytes)
         reader = InputReader(model.input, settings.max_instances)
         infer = InferRoute(model.name, reader, self.shelf, batches, issuer, max_bytes)
         self.predict = self._fast("predict", predict, Role.PREDICT, in_flight)

@@ -189,9 +189,35 @@ ROLLBACK = {
 }
 
 
+OTHER_PREDICT_BODIES = {
+    "application/x-ndjson": {"schema": {"type": "string", "description": "one instance a line"}},
+    "text/csv": {"schema": {"type": "string", "description": "a header, then one instance a line"}},
+    "image/png": {"schema": {"type": "string", "format": "binary"}},
+    "image/jpeg": {"schema": {"type": "string", "format": "binary"}},
+}
+PREDICT_OPTIONS = [
+    {"name": "task", "in": "query", "schema": TASK, "description": "for bodies that cannot say it"},
+    {"name": "scores", "in": "query", "schema": {"type": "boolean"}, "description": "for bodies that cannot say it"},
+]
+
+
 def body(schema: dict[str, Any], is_required: bool = True) -> dict[str, Any]:
     """The part of an operation that describes its JSON body."""
     return {"requestBody": {"required": is_required, "content": {"application/json": {"schema": schema}}}}
+
+
+def predict() -> dict[str, Any]:
+    """The part of the predict operation that describes its bodies and their options."""
+    described = body(PREDICT)
+    described["requestBody"]["content"] |= OTHER_PREDICT_BODIES
+    return {**described, "parameters": PREDICT_OPTIONS}
+
+
+def predicted() -> dict[int | str, dict[str, Any]]:
+    """The answers of the predict operation: JSON, or for lines as many lines."""
+    described = answers(200, "one prediction an instance", PREDICTIONS, *REFUSALS)
+    described[200]["content"]["application/x-ndjson"] = {}
+    return described
 
 
 def answers(status: int, description: str, schema: dict[str, Any], *refusals: int) -> dict[int | str, dict[str, Any]]:

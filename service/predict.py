@@ -1,26 +1,24 @@
 """The predict route: bytes to rows to labels to bytes, with nothing on the way that is not needed."""
 
 import asyncio
-import itertools
 import json
 import types
 from typing import Any
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
-from contracts.answers import Prediction, Predictions
 from contracts.errors import InvalidInstance
 from contracts.events import TaskName, explain
 from contracts.inputs import InputSpec, describe
-from feedback.join import prediction_id
 from service.batches import Batches, Predicted
+from service.bodies import NDJSON, as_json, form_of, options_of
 from service.champion import Champion, Serving
+from service.composer import Composer, Wish
 from service.decoding import malformed
-from service.errors import Answer, RequestFault
-from service.issuer import Issuer
+from service.errors import Answer, RequestFault, Streamed
 from service.limits import Receive, Scope, read_body
+from service.lines import LineAnswers
 
 INLINE_BYTES = 64 << 10
 """Larger bodies are worked on in a thread, so that one big batch does not hold up the small requests behind it."""
@@ -31,7 +29,7 @@ class RequestDecoder:
     """Reads predict requests of one input specification in a single typed pass."""
 
     def __init__(self, spec: InputSpec, max_instances: int) -> None:
-        self._spec = spec
+        self.spec = spec
         self._max_instances = max_instances
         fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
             ("instances", types.GenericAlias(list, (spec.instance_type,))),
@@ -41,8 +39,8 @@ class RequestDecoder:
         request: Any = msgspec.defstruct("PredictRequest", fields, forbid_unknown_fields=True)
         self._decoder = msgspec.json.Decoder(request)
 
-    def __call__(self, body: bytes) -> tuple[NDArray[Any], str | None, bool]:
-        """The rows `(n, *row_shape)`, the task and whether scores are wanted.
+    def __call__(self, body: bytes, options: dict[str, Any]) -> tuple[NDArray[Any], Wish]:
+        """The rows `(n, *row_shape)`, and what is wished with them: by the body, else by the address's `options`.
 
         Raises:
             RequestFault: `malformed_json`, `invalid_request`, `duplicate_key` or `too_many_instances`.
@@ -61,13 +59,16 @@ class RequestDecoder:
             raise RequestFault("invalid_request", "$.instances: at least one instance is needed")
         if n_instances > self._max_instances:
             raise RequestFault("too_many_instances", f"a request may have at most {self._max_instances} instances")
-        return self._spec.encode(request.instances), request.task, request.scores
+        task, scores = request.task, request.scores
+        if options:
+            task, scores = task or options.get("task"), scores or options.get("scores", False)
+        return self.spec.encode(request.instances), Wish(task, scores)
 
     def _fault(self, error: msgspec.ValidationError) -> RequestFault | InvalidInstance:
         text = explain(error)
         if text.startswith("$.instances["):
             place = text.partition("]")[0] + "]"
-            return InvalidInstance("wrong_type", f"{place}: an instance must be {describe(self._spec)}")
+            return InvalidInstance("wrong_type", f"{place}: an instance must be {describe(self.spec)}")
         return RequestFault("invalid_request", text)
 
 
@@ -75,33 +76,35 @@ class PredictRoute:
     """Answers the predict requests of one model with its champion."""
 
     def __init__(
-        self, model: str, decoder: RequestDecoder, champion: Champion, batches: Batches, issuer: Issuer, max_bytes: int
+        self, decoder: RequestDecoder, champion: Champion, batches: Batches, composer: Composer, max_bytes: int
     ) -> None:
-        self._model = model
         self._decode = decoder
         self._champion = champion
         self._batches = batches
-        self._issuer = issuer
+        self._compose = composer
+        self._lines = LineAnswers(decoder.spec, composer)
         self._max_bytes = max_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive) -> Answer:
-        """One request; its answers name the version that gave them, all the same one."""
-        body = await read_body(scope, receive, self._max_bytes)
+    async def __call__(self, scope: Scope, receive: Receive) -> Answer | Streamed:
+        """One request; its answers name the version that gave them: all the same one, but for a stream of lines."""
+        form = form_of(scope["headers"])
+        body = await read_body(scope, receive, self._max_bytes, is_json=form is None)
         serving = self._champion.require()
+        options = options_of(scope["query_string"]) if scope["query_string"] else {}
+        if form == NDJSON:
+            return Streamed(self._lines(body, options, self._champion), NDJSON)
+        if form is not None:
+            body = await asyncio.to_thread(as_json, form, body, self._decode.spec)
         if len(body) <= INLINE_BYTES:
-            rows, task, is_scored = self._decode(body)
-            predicted = await self._batches.predict(serving, rows, task)
+            rows, wish = self._decode(body, options)
+            predicted = await self._batches.predict(serving, rows, wish.task)
         else:
-            predicted, task, is_scored = await asyncio.to_thread(self._predict_alone, body, serving)
-        key = self._issuer.issue(serving.version, body, len(predicted.labels))
-        scores = _named(predicted.scores, serving, task) if is_scored else itertools.repeat(None)
-        ids = (prediction_id(key, index) for index in range(len(predicted.labels)))
-        predictions = list(map(Prediction, ids, predicted.labels, predicted.probabilities.tolist(), scores))
-        return Answer(200, msgspec.json.encode(Predictions(self._model, serving.version, predictions)))
+            predicted, wish = await asyncio.to_thread(self._predict_alone, body, options, serving)
+        return Answer(200, msgspec.json.encode(self._compose(serving, predicted, wish, body)))
 
-    def _predict_alone(self, body: bytes, serving: Serving) -> tuple[Predicted, str | None, bool]:
-        rows, task, is_scored = self._decode(body)
-        return Predicted(*serving.predictor.predict(rows, task)), task, is_scored
+    def _predict_alone(self, body: bytes, options: dict[str, Any], serving: Serving) -> tuple[Predicted, Wish]:
+        rows, wish = self._decode(body, options)
+        return Predicted(*serving.predictor.predict(rows, wish.task)), wish
 
 
 def check_keys(body: bytes) -> None:
@@ -118,8 +121,3 @@ def check_keys(body: bytes) -> None:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> None:
     if len({key for key, _ in pairs}) < len(pairs):
         raise RequestFault("duplicate_key", "the body names one key twice")
-
-
-def _named(scores: NDArray[np.floating[Any]], serving: Serving, task: str | None) -> list[dict[str, float]]:
-    shown = [(index, column.label) for index, column in enumerate(serving.columns) if column.task in (None, task)]
-    return [{label: row[index] for index, label in shown} for row in scores.tolist()]

@@ -1,7 +1,7 @@
 """The routes of the Open Inference Protocol, version 2: health, metadata, readiness, the repository's index, infer."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version as installed
 from typing import Annotated, Any
 
@@ -21,7 +21,7 @@ EXTENSIONS = ["binary_tensor_data", "model_repository"]
 PLATFORM = "pytorch"
 
 
-def add_protocol(entrances: Entrances, hosts: Mapping[str, Host], find: Callable[[str], Host]) -> None:
+def add_protocol(entrances: Entrances, hosts: Mapping[str, Host], find: Callable[[str], Awaitable[Host]]) -> None:
     """Adds the routes; `find` gives the host that a path names, or raises `unknown_model`."""
     _add_health(entrances.public, hosts)
     _add_server(entrances.reading, hosts)
@@ -58,7 +58,7 @@ def _add_server(router: APIRouter, hosts: Mapping[str, Host]) -> None:
         return json_answer(msgspec.json.encode([entry for of_model in entries for entry in of_model]))
 
 
-def _add_models(router: APIRouter, find: Callable[[str], Host]) -> None:
+def _add_models(router: APIRouter, find: Callable[[str], Awaitable[Host]]) -> None:
     hosted = Annotated[Host, Depends(find)]
     ok = openapi.answers(200, "the document", openapi.DOCUMENT, 404, 409, 503)
 
@@ -85,7 +85,7 @@ def _add_models(router: APIRouter, find: Callable[[str], Host]) -> None:
         return json_answer(msgspec.json.encode({"name": host.name, "ready": True}))
 
 
-def _add_infer(router: APIRouter, find: Callable[[str], Host]) -> None:
+def _add_infer(router: APIRouter, find: Callable[[str], Awaitable[Host]]) -> None:
     hosted = Annotated[Host, Depends(find)]
     inferred: dict[str, Any] = {
         "openapi_extra": openapi.body(openapi.INFER),

@@ -6,11 +6,11 @@ from time import perf_counter
 
 from contracts.errors import LifelongError
 from service.counts import Counts
-from service.errors import Answer, ClientGone, RequestFault, internal_error, problem
-from service.limits import Receive, Scope, Send, send_answer
+from service.errors import Answer, ClientGone, RequestFault, Streamed, internal_error, problem
+from service.limits import Receive, Scope, Send, send_answer, send_stream
 
 LOGGER = logging.getLogger(__name__)
-Handler = Callable[[Scope, Receive], Awaitable[Answer]]
+Handler = Callable[[Scope, Receive], Awaitable[Answer | Streamed]]
 Admit = Callable[[Iterable[tuple[bytes, bytes]]], None]
 
 
@@ -34,15 +34,19 @@ class FastRoute:
         self._in_flight += 1
         try:
             answer = await self._answer(scope, receive)
-            await send_answer(send, answer)
-            outcome = answer.outcome
+            if isinstance(answer, Streamed):
+                await send_stream(send, answer)
+                outcome = "ok"
+            else:
+                await send_answer(send, answer)
+                outcome = answer.outcome
         except ClientGone:
             outcome = "client_gone"
         finally:
             self._in_flight -= 1
         self._counts.answered(self._name, outcome, perf_counter() - started)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer | Streamed:
         try:
             self._admit(scope["headers"])
             if self._in_flight > self._max_in_flight:

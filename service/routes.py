@@ -58,7 +58,7 @@ class Routes:
         self._hosts = hosts
         self._streams = Streams(settings.max_streams)
 
-    def host(self, model: str) -> Host:
+    async def host(self, model: str) -> Host:
         """The named model.
 
         Raises:
@@ -86,7 +86,7 @@ class Routes:
 
     async def stream(self, model: str, request: Request) -> Response:
         """Server-sent events; a client that reconnects goes on after the last one it had."""
-        return self._streams.open(self.host(model).hub, request.headers.get("last-event-id"))
+        return self._streams.open((await self.host(model)).hub, request.headers.get("last-event-id"))
 
 
 def build(hosts: Mapping[str, Host], settings: ServingSettings, access: Access) -> FastAPI:

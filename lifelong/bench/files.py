@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from contracts.cells import INSTANCE_COLUMN, finite_number
 from contracts.errors import InvalidInstance
 from contracts.inputs import ImageInput, InputSpec, TabularInput, TensorInput, TextInput
 from lifelong.bench.stream import Arrays, Indices
 from lifelong.data import read_idx
 from lifelong.errors import BadFile
-from lifelong.rows import EVENT_COLUMNS, INSTANCE_COLUMN, csv_rows, finite_number, load_npz
+from lifelong.rows import EVENT_COLUMNS, csv_rows, load_npz, naming
 
 TEST_SHARE = 0.2
 """Of each label's rows, held out where the files bring no test part."""
@@ -138,13 +139,17 @@ def _encoded(columns: dict[str, list[str]], places: Sequence[str], file: str) ->
         return _json_or_text(columns[first], file)
     values: list[Sequence[str | float]] = []
     for name, cells in columns.items():
-        numbers = (finite_number(cell, place) for cell, place in zip(cells, places, strict=True))
-        values.append(list(numbers) if is_number[name] else cells)
+        values.append(list(map(_number, cells, places)) if is_number[name] else cells)
     rows = list(zip(*values, strict=True))
     if all(is_number.values()):
         return _checked(TensorInput(shape=(len(columns),)), rows, file)
     kinds: dict[str, Any] = {n: "number" if is_number[n] else sorted(set(cells)) for n, cells in columns.items()}
     return _checked(TabularInput(columns=kinds), [dict(zip(columns, row, strict=True)) for row in rows], file)
+
+
+def _number(cell: str, place: str) -> float:
+    with naming(place):
+        return finite_number(cell)
 
 
 def _json_or_text(cells: Sequence[str], file: str) -> tuple[InputSpec, Cells]:

@@ -8,8 +8,9 @@ Example:
         print(answer.label, client.status().average_accuracy)
 """
 
+from contracts.answers import RefusedLine, StreamedPrediction
 from contracts.events import FeedbackEvent
-from lifelong.client.answers import ClosedTask, Inference, RefusedLine, RolledBack, StreamedPrediction, VersionPage
+from lifelong.client.answers import ClosedTask, Inference, RolledBack, VersionPage
 from lifelong.client.asynchronous import AsyncClient
 from lifelong.client.patience import PATIENT, Patience
 from lifelong.client.places import only_model, served_models, wait_ready

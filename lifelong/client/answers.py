@@ -34,23 +34,6 @@ class RolledBack(msgspec.Struct, frozen=True):
     version: int
 
 
-class StreamedPrediction(msgspec.Struct, frozen=True):
-    """The answer to one instance of a stream; `probability` in 0…1 is the label's own."""
-
-    prediction_id: str
-    label: str
-    probability: float
-    version: int
-    scores: dict[str, float] | None = None
-
-
-class RefusedLine(msgspec.Struct, frozen=True):
-    """Why one instance of a stream has no prediction; those after it have theirs."""
-
-    error: str
-    detail: str = ""
-
-
 class Inference(NamedTuple):
     """The answers to n rows, in their order, all by one version.
 

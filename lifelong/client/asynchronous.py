@@ -9,10 +9,10 @@ from typing import Any, Self, TypeVar
 import httpx
 from numpy.typing import ArrayLike
 
-from contracts.answers import Explanation, Predictions, Receipt
+from contracts.answers import Explanation, Predictions, Receipt, RefusedLine, StreamedPrediction
 from contracts.events import FeedbackEvent
 from contracts.status import Matrix, News, VersionRecord
-from lifelong.client.answers import ClosedTask, Inference, RefusedLine, RolledBack, StreamedPrediction, VersionPage
+from lifelong.client.answers import ClosedTask, Inference, RolledBack, VersionPage
 from lifelong.client.arguments import http_options
 from lifelong.client.calls import Calls, Instances, Method
 from lifelong.client.lines import Bunch, Bunching, bunches

@@ -11,12 +11,12 @@ import httpx
 import msgspec
 from numpy.typing import ArrayLike, NDArray
 
-from contracts.answers import Explanation, Predictions, Receipt
+from contracts.answers import Explanation, Predictions, Receipt, RefusedLine, StreamedPrediction
 from contracts.events import TASK_PATTERN, FeedbackEvent
 from contracts.names import SIMPLE_NAME
 from contracts.status import Matrix, News, VersionRecord
 from lifelong.client import tensors
-from lifelong.client.answers import ClosedTask, Inference, RefusedLine, RolledBack, StreamedPrediction, VersionPage
+from lifelong.client.answers import ClosedTask, Inference, RolledBack, VersionPage
 from lifelong.client.arguments import as_json, checked_address, checked_name, checked_number
 from lifelong.client.lines import Bunch, EventReader, Lines, read_line
 from lifelong.client.patience import Patience, Retries

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from lifelong.client.answers import RefusedLine, StreamedPrediction
+from contracts.answers import RefusedLine, StreamedPrediction
 from lifelong.client.arguments import as_json
 
 BUNCH_BYTES = 128 << 10

@@ -1,0 +1,86 @@
+"""Predict requests that are not JSON: CSV, images, and lines of JSON. Each becomes the JSON it stands for."""
+
+import base64
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+
+from contracts.cells import instance_of
+from contracts.errors import InvalidInstance
+from contracts.events import TASK_PATTERN
+from contracts.inputs import ImageInput, InputSpec
+from service.errors import RequestFault
+
+NDJSON = b"application/x-ndjson"
+CSV = b"text/csv"
+IMAGES = (b"image/png", b"image/jpeg")
+OTHER_FORMS = frozenset({NDJSON, CSV, *IMAGES})
+OPTIONS = ("task", "scores")
+
+
+def form_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """The media type of a body that is of one of these forms; None for all others, JSON among them."""
+    for name, value in headers:
+        if name == b"content-type":
+            media = value.partition(b";")[0].strip().lower()
+            return media if media in OTHER_FORMS else None
+    return None
+
+
+def options_of(query: bytes) -> dict[str, Any]:
+    """The members of a JSON request that the address has to say for a body that has no place for them.
+
+    Raises:
+        RequestFault: `invalid_request`.
+    """
+    options: dict[str, Any] = {}
+    for name, values in parse_qs(query.decode("latin-1"), keep_blank_values=True).items():
+        if name not in OPTIONS or len(values) > 1:
+            raise RequestFault("invalid_request", f"the address may say {' and '.join(OPTIONS)}, each once")
+        options[name] = values[0]
+    if not re.match(TASK_PATTERN, options.get("task", "x")):
+        raise RequestFault("invalid_request", "task: not a task's name")
+    if "scores" in options:
+        if options["scores"] not in {"true", "false"}:
+            raise RequestFault("invalid_request", "scores: must be true or false")
+        options["scores"] = options["scores"] == "true"
+    return options
+
+
+def as_json(form: bytes, body: bytes, spec: InputSpec) -> bytes:
+    """The JSON request that a CSV or image body stands for.
+
+    Raises:
+        RequestFault: `unsupported_media_type`, for images where the model takes none; `malformed_csv`.
+        InvalidInstance: `wrong_type` or `wrong_shape`, naming the line.
+    """
+    if form == CSV:
+        instances = list(_rows(body, spec))
+    elif isinstance(spec, ImageInput):
+        instances = [{"b64": base64.b64encode(body).decode()}]
+    else:
+        raise RequestFault("unsupported_media_type", "the model does not take images")
+    return msgspec.json.encode({"instances": instances})
+
+
+def _rows(body: bytes, spec: InputSpec) -> Iterator[Any]:
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise RequestFault("malformed_csv", "the body is not UTF-8") from None
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = next(reader, [])
+        if not header or len(set(header)) < len(header):
+            raise RequestFault("malformed_csv", "the first line must name each column once")
+        for row in reader:
+            yield instance_of(dict(zip(header, row, strict=True)), spec)
+    except InvalidInstance as error:
+        raise InvalidInstance(error.code, f"line {reader.line_num}: {error.detail}") from None
+    except (csv.Error, ValueError):
+        raise RequestFault("malformed_csv", f"line {reader.line_num}: not a row like the header") from None
