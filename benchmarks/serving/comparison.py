@@ -18,7 +18,7 @@ from benchmarks.serving.samples import Samples, pooled, quantile
 
 CONNECTIONS = 16
 WARM_UP_SECONDS = 2.0
-AFTER_PAUSE_SECONDS = 1.0
+AFTER_PAUSE_SECONDS = 2.0
 MOST_OF_CAPACITY = 0.9
 """A server that would need more of its closed-loop rate for the common rate is not asked for it: its queue would grow
 for as long as it is measured, and its latency would only tell how long that was."""
