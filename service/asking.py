@@ -3,13 +3,13 @@
 Requests for a model that is served seldom get here: `service.shortcut` hands them to the same fast routes before.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any
 
 from fastapi import Depends
 from fastapi.responses import Response
 
-from service import openapi
+from service import openapi, schemas
 from service.access import Entrances
 from service.hosting import Host
 from service.limits import Application, Receive, Scope, Send
@@ -32,14 +32,15 @@ def json_answer(body: bytes) -> Response:
     return Response(body, media_type="application/json")
 
 
-def add_asking(entrances: Entrances, find: Callable[[str], Awaitable[Host]]) -> None:
+def add_asking(entrances: Entrances, hosts: Mapping[str, Host], find: Callable[[str], Awaitable[Host]]) -> None:
     """Adds the routes; `find` gives the host that a path names, or raises `unknown_model`."""
+    specs = [host.input for host in hosts.values()]
     hosted = Annotated[Host, Depends(find)]
 
     @entrances.predicting.post(
         "/v1/models/{model}/predict",
-        openapi_extra=openapi.predict(),
-        responses=openapi.predicted(),
+        openapi_extra=schemas.predict(specs),
+        responses=_predicted(),
     )
     async def predict(host: hosted) -> Response:
         """Labels with their probabilities, the ids to send feedback under, and the version that answered."""
@@ -47,7 +48,7 @@ def add_asking(entrances: Entrances, find: Callable[[str], Awaitable[Host]]) -> 
 
     @entrances.predicting.post(
         "/v1/models/{model}/explain",
-        openapi_extra=openapi.body(openapi.EXPLAIN),
+        openapi_extra=schemas.explain(specs),
         responses=openapi.answers(200, "a number for each of the instance's", openapi.EXPLANATION, *openapi.REFUSALS),
     )
     async def explain(host: hosted) -> Response:
@@ -57,9 +58,16 @@ def add_asking(entrances: Entrances, find: Callable[[str], Awaitable[Host]]) -> 
     @entrances.feeding.post(
         "/v1/models/{model}/feedback",
         status_code=202,
-        openapi_extra=openapi.body(openapi.FEEDBACK),
+        openapi_extra=schemas.feedback(specs),
         responses=openapi.answers(202, "accepted events are on disk", openapi.RECEIPT, *openapi.REFUSALS),
     )
     async def feedback(host: hosted) -> Response:
         """Labelled events, each with its own instance or the id of a prediction."""
         return Delegated(host.feedback)
+
+
+def _predicted() -> dict[int | str, dict[str, Any]]:
+    """JSON, or for lines as many lines."""
+    described = openapi.answers(200, "one prediction an instance", openapi.PREDICTIONS, *openapi.REFUSALS)
+    described[200]["content"]["application/x-ndjson"] = {}
+    return described

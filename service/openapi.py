@@ -1,19 +1,18 @@
 """What the OpenAPI document says about bodies and answers that no framework reads: those of the raw routes."""
 
-from typing import Any, get_args
+from typing import Any
 
 from contracts.events import IDENTIFIER_PATTERN, NAME_PATTERN, TASK_PATTERN
-from service.champion import Method
 
 
-def _text(pattern: str) -> dict[str, Any]:
+def text_of(pattern: str) -> dict[str, Any]:
     """The schema of a text of this pattern: in JSON Schema, `$` is the end and nothing else."""
     return {"type": "string", "pattern": pattern.removesuffix(r"\Z") + "$"}
 
 
-TASK = _text(TASK_PATTERN)
-IDENTIFIER = _text(IDENTIFIER_PATTERN)
-NAME = _text(NAME_PATTERN)
+TASK = text_of(TASK_PATTERN)
+IDENTIFIER = text_of(IDENTIFIER_PATTERN)
+NAME = text_of(NAME_PATTERN)
 LABEL = {
     "oneOf": [
         NAME,
@@ -43,21 +42,6 @@ PROBLEM = {
         "more": {"type": "integer"},
     },
 }
-PREDICT = {
-    "type": "object",
-    "required": ["instances"],
-    "additionalProperties": False,
-    "properties": {
-        "instances": {
-            "type": "array",
-            "minItems": 1,
-            "description": "each a nested list of numbers of the configured shape, a string, or an object of columns",
-            "items": {},
-        },
-        "task": {**TASK, "description": "needed in the task scenario only"},
-        "scores": {"type": "boolean", "default": False},
-    },
-}
 PREDICTIONS = {
     "type": "object",
     "required": ["model", "version", "predictions"],
@@ -77,18 +61,6 @@ PREDICTIONS = {
                 },
             },
         },
-    },
-}
-EXPLAIN = {
-    "type": "object",
-    "required": ["instance"],
-    "additionalProperties": False,
-    "properties": {
-        "instance": {},
-        "method": {"enum": list(get_args(Method)), "default": "saliency"},
-        "target": {"type": "string", "description": "a label; by default the predicted one"},
-        "task": {**TASK, "description": "needed in the task scenario only"},
-        "version": {"type": "integer", "description": "by default the champion"},
     },
 }
 EXPLANATION = {
@@ -146,32 +118,6 @@ INFERRED = {
         "outputs": {"type": "array", "items": TENSOR},
     },
 }
-FEEDBACK = {
-    "type": "object",
-    "required": ["events"],
-    "additionalProperties": False,
-    "properties": {
-        "events": {
-            "type": "array",
-            "minItems": 1,
-            "items": {
-                "type": "object",
-                "required": ["label"],
-                "additionalProperties": False,
-                "anyOf": [{"required": ["prediction_id"]}, {"required": ["instance"]}],
-                "properties": {
-                    "label": LABEL,
-                    "event_id": {**IDENTIFIER, "description": "repeating an event under its id never trains it twice"},
-                    "prediction_id": IDENTIFIER,
-                    "instance": {},
-                    "task": TASK,
-                    "subject": NAME,
-                    "time": {"type": "string", "format": "date-time"},
-                },
-            },
-        }
-    },
-}
 RECEIPT = {
     "type": "object",
     "required": ["accepted", "duplicates", "rejected", "position"],
@@ -185,39 +131,18 @@ RECEIPT = {
 ROLLBACK = {
     "type": "object",
     "additionalProperties": False,
-    "properties": {"version": {"type": "integer", "minimum": 1}},
+    "properties": {"version": {"type": ["integer", "null"], "format": "int64", "minimum": 1, "maximum": 2**63 - 1}},
 }
 
 
-OTHER_PREDICT_BODIES = {
-    "application/x-ndjson": {"schema": {"type": "string", "description": "one instance a line"}},
-    "text/csv": {"schema": {"type": "string", "description": "a header, then one instance a line"}},
-    "image/png": {"schema": {"type": "string", "format": "binary"}},
-    "image/jpeg": {"schema": {"type": "string", "format": "binary"}},
-}
-PREDICT_OPTIONS = [
-    {"name": "task", "in": "query", "schema": TASK, "description": "for bodies that cannot say it"},
-    {"name": "scores", "in": "query", "schema": {"type": "boolean"}, "description": "for bodies that cannot say it"},
-]
+def optional(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a member that may be null, which says as much as leaving it out."""
+    return {**schema, "type": [schema["type"], "null"]}
 
 
 def body(schema: dict[str, Any], is_required: bool = True) -> dict[str, Any]:
     """The part of an operation that describes its JSON body."""
     return {"requestBody": {"required": is_required, "content": {"application/json": {"schema": schema}}}}
-
-
-def predict() -> dict[str, Any]:
-    """The part of the predict operation that describes its bodies and their options."""
-    described = body(PREDICT)
-    described["requestBody"]["content"] |= OTHER_PREDICT_BODIES
-    return {**described, "parameters": PREDICT_OPTIONS}
-
-
-def predicted() -> dict[int | str, dict[str, Any]]:
-    """The answers of the predict operation: JSON, or for lines as many lines."""
-    described = answers(200, "one prediction an instance", PREDICTIONS, *REFUSALS)
-    described[200]["content"]["application/x-ndjson"] = {}
-    return described
 
 
 def answers(status: int, description: str, schema: dict[str, Any], *refusals: int) -> dict[int | str, dict[str, Any]]:

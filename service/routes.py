@@ -105,7 +105,7 @@ def build(hosts: Mapping[str, Host], settings: ServingSettings, access: Access) 
     _add_status(entrances.reading, routes)
     _add_versions(entrances.reading, routes)
     _add_operating(entrances.operating, routes)
-    add_asking(entrances, routes.host)
+    add_asking(entrances, hosts, routes.host)
     add_protocol(entrances, hosts, routes.host)
     add_pages(entrances.public)
     entrances.open(app)
@@ -163,7 +163,7 @@ def _add_versions(router: APIRouter, routes: Routes) -> None:
 
 def _add_operating(router: APIRouter, routes: Routes) -> None:
     hosted = Annotated[Host, Depends(routes.host)]
-    ok = openapi.answers(200, "done", openapi.DOCUMENT, 404, 409, 413, 415, 422, 503)
+    ok = openapi.answers(200, "done", openapi.DOCUMENT, 400, 404, 409, 413, 415, 422, 503)
 
     @router.post("/v1/models/{model}/tasks/{task}/close", responses=ok)
     async def close(host: hosted, task: str) -> Response:
