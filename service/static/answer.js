@@ -2,7 +2,7 @@
 import { curl } from "./api.js";
 import { copyButton } from "./copy.js";
 import { announce, at, h } from "./dom.js";
-import { percent } from "./format.js";
+import { percent, plural } from "./format.js";
 import { paint } from "./pixels.js";
 
 const MOST_BARS = 10;
@@ -25,7 +25,7 @@ function bars({ scores, label, probability }) {
     h("span", { class: "bar-value" }, percent(share))));
   const more = all.length - items.length;
   return h("div", {}, h("h3", { class: "spoken" }, "Probabilities"), h("ol", { class: "bars", id: "bars" }, items),
-    more > 0 && h("p", { class: "hint" }, `and ${more} more labels`));
+    more > 0 && h("p", { class: "hint" }, `and ${plural(more, "more label")}`));
 }
 
 export function showPixels(planes) {

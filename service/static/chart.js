@@ -22,13 +22,18 @@ export function showChart({ versions }) {
   renderOnce(at("chart"), key, () => (promoted.length < 2 || width < 100 ? empty(promoted.length) : chart(promoted, width)));
 }
 
-const empty = (number) => h("p", { class: "empty" }, number ? "One version so far; a line needs two." : "No version has been measured yet.");
+const empty = (number) =>
+  h("p", { class: "empty" }, number ? "One version so far; a line needs two." : "No version has been measured yet.");
 
 function linesOf(versions) {
   const tasks = [...new Set(versions.flatMap(({ probes }) => probes.tasks))];
   const value = (probes, task) => probes.accuracy[probes.tasks.indexOf(task)];
-  const line = (name, read, kind) => ({ name, kind, points: versions.map(({ version, probes }, index) => ({ index, version, value: read(probes) })).filter((point) => point.value !== undefined) });
-  return [...tasks.map((task, index) => line(task, (probes) => value(probes, task), `hue-${index % HUES}`)), line("average", (probes) => mean(probes.accuracy), "is-average")];
+  const line = (name, kind, read) => {
+    const points = versions.map(({ version, probes }, index) => ({ index, version, value: read(probes) }));
+    return { name, kind, points: points.filter((point) => point.value !== undefined) };
+  };
+  const own = tasks.map((task, index) => line(task, `hue-${index % HUES}`, (probes) => value(probes, task)));
+  return [...own, line("average", "is-average", (probes) => mean(probes.accuracy))];
 }
 
 function scales(versions, lines, width) {
@@ -46,7 +51,8 @@ function chart(versions, width) {
   const lines = linesOf(versions);
   const scale = scales(versions, lines, width);
   const ends = lines.map(({ name, points }) => `${name} ${percent(points.at(-1).value)}`).join(", ");
-  return s("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": `Accuracy by version, from version ${versions[0].version} to ${versions.at(-1).version}. Now: ${ends}.` },
+  const said = `Accuracy by version, from version ${versions[0].version} to ${versions.at(-1).version}. Now: ${ends}.`;
+  return s("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": said },
     grid(scale), axis(versions, scale), lines.map((line) => path(line, scale)), names(lines, scale));
 }
 
@@ -59,13 +65,15 @@ function grid({ floor, width, y }) {
 
 function axis(versions, { x }) {
   const every = Math.ceil(versions.length / 8);
-  const shown = versions.map(({ version }, index) => ({ version, index })).filter(({ index }) => (versions.length - 1 - index) % every === 0);
-  return shown.map(({ version, index }) => s("text", { class: "tick", x: x(index), y: HEIGHT - 10, "text-anchor": "middle" }, `v${version}`));
+  return versions.map(({ version }, index) => (versions.length - 1 - index) % every === 0
+    && s("text", { class: "tick", x: x(index), y: HEIGHT - 10, "text-anchor": "middle" }, `v${version}`));
 }
 
 function path({ name, kind, points }, { x, y }) {
   const course = points.map(({ index, value }, place) => `${place ? "L" : "M"}${x(index).toFixed(1)} ${y(value).toFixed(1)}`).join("");
-  const dots = points.map(({ index, version, value }) => s("circle", { cx: x(index), cy: y(value), r: kind === "is-average" ? 3.5 : 2.5 }, s("title", {}, `${name}, version ${version}: ${percent(value)}`)));
+  const r = kind === "is-average" ? 3.5 : 2.5;
+  const dots = points.map(({ index, version, value }) =>
+    s("circle", { cx: x(index), cy: y(value), r }, s("title", {}, `${name}, version ${version}: ${percent(value)}`)));
   return s("g", { class: `line ${kind}` }, s("path", { d: course }), dots);
 }
 

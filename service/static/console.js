@@ -18,6 +18,10 @@ import { prepareToken } from "./token.js";
 import { showVersions } from "./versions.js";
 
 const RETRY_MS = 2000;
+const BELONGS = [
+  "headline", "subline", "status", "input", "answer", "answer-tools", "attribution", "chips", "known-labels", "teach-tools", "trails",
+  "matrix", "chart", "tasks", "versions", "versions-empty", "ledger", "parts",
+];
 let page = null;
 
 /** Everything that belongs to the chosen model. */
@@ -66,8 +70,18 @@ class Page {
   }
 }
 
+/** Nothing of one model may stand on the page of another. */
+function blank() {
+  for (const id of BELONGS) {
+    delete at(id).dataset.key;
+    at(id).replaceChildren();
+  }
+  at("headline").textContent = "Asking the service …";
+}
+
 function open(model) {
   page?.close();
+  blank();
   page = new Page(model);
   document.title = `${model} · lifelong`;
 }

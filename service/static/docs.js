@@ -2,7 +2,7 @@
 import { curl, json } from "./api.js";
 import { problemBox } from "./answer.js";
 import { copyButton } from "./copy.js";
-import { at, h } from "./dom.js";
+import { at, h, headings } from "./dom.js";
 import { exampleOf, fieldsOf, typeOf } from "./schema.js";
 import { prepareToken } from "./token.js";
 
@@ -11,9 +11,12 @@ const isSuccess = (status) => status.startsWith("2");
 
 function contents(operations) {
   const groups = Map.groupBy(operations, ({ path }) => groupOf(path));
-  return [...groups].map(([group, members]) => h("div", {}, h("h2", {}, group),
-    h("ul", {}, members.map(({ method, path }) => h("li", {}, h("a", { href: `#${idOf(method, path)}` }, h("span", { class: `method is-${method}` }, method.toUpperCase()), shortened(path)))))));
+  const link = ({ method, path }) =>
+    h("li", {}, h("a", { href: `#${idOf(method, path)}` }, methodName(method), shortened(path)));
+  return [...groups].map(([group, members]) => h("div", {}, h("h2", {}, group), h("ul", {}, members.map(link))));
 }
+
+const methodName = (method) => h("span", { class: `method is-${method}` }, method.toUpperCase());
 
 function groupOf(path) {
   if (path.startsWith("/v2")) return "Open Inference Protocol";
@@ -27,12 +30,14 @@ function operation({ method, path, facts }, document) {
   const body = content && exampleOf(content.schema, document);
   return h("section", { class: "card", id: idOf(method, path), "aria-labelledby": `${idOf(method, path)}-title` },
     h("div", { class: "operation-head" },
-      h("h2", { id: `${idOf(method, path)}-title` }, h("span", { class: `method is-${method}` }, method.toUpperCase()), " ", h("code", {}, path)),
+      h("h2", { id: `${idOf(method, path)}-title` }, methodName(method), " ", h("code", {}, path)),
       copyButton("Copy as curl", () => command(method, path, body))),
     facts.description ? h("p", {}, facts.description) : null,
-    parameters(facts.parameters || [], document),
-    content ? [h("h3", {}, facts.requestBody.required ? "Body" : "Body, optional"), fieldTable(content.schema, document), h("pre", {}, JSON.stringify(body, null, 2))] : null,
-    h("h3", {}, "Answers"), answers(facts.responses, document));
+    parameters(facts.parameters || [], `${method} ${path}`, document),
+    content && h("h3", {}, facts.requestBody.required ? "Body" : "Body, optional"),
+    content && fieldTable(content.schema, `Body of ${method} ${path}`, document),
+    content && h("pre", {}, JSON.stringify(body, null, 2)),
+    h("h3", {}, "Answers"), answers(facts.responses, `${method} ${path}`, document));
 }
 
 function command(method, path, body) {
@@ -40,49 +45,55 @@ function command(method, path, body) {
   return method === "get" || body !== undefined ? said : said.replace("curl ", `curl -X ${method.toUpperCase()} `);
 }
 
-function parameters(all, document) {
+function parameters(all, operation, document) {
   if (!all.length) return null;
   const inPath = all.filter((parameter) => parameter.in === "path").map(({ name }) => h("code", {}, name));
   const rows = all.filter((parameter) => parameter.in !== "path").map((parameter) =>
     row(parameter.name, parameter.schema, parameter.required, parameter.description || `in the ${parameter.in}`, document));
   return [
     inPath.length ? h("p", { class: "hint" }, "In the path: ", inPath.flatMap((name, index) => (index ? [", ", name] : [name]))) : null,
-    rows.length ? [h("h3", {}, "Parameters"), table("Parameters", rows)] : null,
+    rows.length ? [h("h3", {}, "Parameters"), table(`Parameters of ${operation}`, rows)] : null,
   ];
 }
 
-function fieldTable(schema, document) {
-  const rows = fieldsOf(schema, document).map(({ name, schema: own, isRequired }) => row(name, own, isRequired, own.description || "", document));
-  return rows.length ? table("Fields", rows) : h("p", { class: "hint" }, typeOf(schema, document));
+function fieldTable(schema, name, document) {
+  const rows = fieldsOf(schema, document).map(({ name: field, schema: own, isRequired }) =>
+    row(field, own, isRequired, own.description || "", document));
+  return rows.length ? table(name, rows) : h("p", { class: "hint" }, typeOf(schema, document));
 }
 
 function row(name, schema, isRequired, meaning, document) {
-  return h("tr", {}, h("th", { scope: "row" }, h("code", {}, name), isRequired ? h("span", { class: "needed" }, " required") : null), h("td", {}, typeOf(schema, document)), h("td", {}, meaning));
+  const head = h("th", { scope: "row" }, h("code", {}, name), isRequired && h("span", { class: "needed" }, " required"));
+  return h("tr", {}, head, h("td", {}, typeOf(schema, document)), h("td", {}, meaning));
 }
 
 const table = (name, rows) => h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name },
-  h("table", { class: "plain is-text" }, h("thead", {}, h("tr", {}, ["name", "type", "meaning"].map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, rows)));
+  h("table", { class: "plain is-text" }, headings(["name", "type", "meaning"]), h("tbody", {}, rows)));
 
-function answers(responses, document) {
+function answers(responses, operation, document) {
   const all = Object.entries(responses);
   const refusals = all.filter(([status]) => !isSuccess(status)).map(([status]) => status);
   return [
-    ...all.filter(([status]) => isSuccess(status)).map(([status, answer]) => success(status, answer, document)),
+    ...all.filter(([status]) => isSuccess(status)).map(([status, answer]) => success(status, answer, operation, document)),
     refusals.length ? h("p", { class: "hint" }, `Refused with a problem document: ${refusals.join(", ")}.`) : null,
   ];
 }
 
-function success(status, { description, content = {} }, document) {
+function success(status, { description, content = {} }, operation, document) {
   const [[type, { schema }] = ["", {}]] = Object.entries(content);
   const fields = schema ? fieldsOf(schema, document) : [];
-  const line = h("p", {}, h("span", { class: "badge is-good" }, status), ` ${description || ""}`, type ? h("span", { class: "hint" }, ` · ${type}`) : null);
-  return fields.length ? h("details", { class: "answer-fields" }, h("summary", {}, line), fieldTable(schema, document)) : line;
+  const line = h("p", {}, h("span", { class: "badge is-good" }, status), ` ${description || ""}`,
+    type && h("span", { class: "hint" }, ` · ${type}`));
+  if (!fields.length) return line;
+  const name = `Answer ${status} of ${operation}`;
+  return h("details", { class: "answer-fields" }, h("summary", {}, line), fieldTable(schema, name, document));
 }
 
 async function show() {
   try {
     const document = await json("openapi.json");
-    const all = Object.entries(document.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, facts]) => ({ method, path, facts })));
+    const all = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, facts]) => ({ method, path, facts })));
     const operations = [...Map.groupBy(all, ({ path }) => groupOf(path)).values()].flat();
     at("contents").replaceChildren(...contents(operations));
     at("operations").replaceChildren(...operations.map((each) => operation(each, document)));

@@ -20,6 +20,9 @@ export const h = (name, properties = {}, ...children) => dress(document.createEl
 export const s = (name, properties = {}, ...children) =>
   dress(document.createElementNS(SVG, name), properties, children);
 
+/** The head of a table: one heading a column. */
+export const headings = (names) => h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, name))));
+
 export const at = (id) => document.getElementById(id);
 
 /** Text that only screen readers meet. */

@@ -5,6 +5,7 @@ import { drawable, fromPicture, fromStrokes, paint, toInstance, trace } from "./
 
 const SIDE = 560;
 const PEN = 0.075;
+const HINT = "Draw with the mouse or a finger. By keyboard: arrows move the pen, space lowers and lifts it, backspace takes a stroke back.";
 const MOVES = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
 
 /** A drawing or a picture of the model's shape; calls `onChange` when it is worth asking about. */
@@ -14,10 +15,13 @@ export class Pad {
     Object.assign(this, { pen: { x: 0.5, y: 0.5, isDown: false }, stroke: null });
     this.canvas = this.board();
     this.prompt = h("p", { class: "ghost", "aria-hidden": "true" }, "draw here");
-    this.file = h("input", { type: "file", accept: "image/*", class: "spoken", id: "picture", tabindex: "-1", "aria-label": "Picture file" });
+    this.file = h("input", {
+      type: "file", accept: "image/*", class: "spoken", id: "picture", tabindex: "-1", "aria-label": "Picture file",
+    });
     this.file.addEventListener("change", () => { if (this.file.files[0]) this.show(this.file.files[0]); });
-    this.hint = h("p", { class: "hint", id: "pad-hint" }, "Draw with the mouse or a finger. By keyboard: arrows move the pen, space lowers and lifts it, backspace takes a stroke back.");
-    this.element = h("div", { class: "pad" }, h("div", { class: "board" }, this.canvas, this.prompt), this.tools(), this.examples(), this.range(), this.hint);
+    this.hint = h("p", { class: "hint", id: "pad-hint" }, HINT);
+    const board = h("div", { class: "board" }, this.canvas, this.prompt);
+    this.element = h("div", { class: "pad" }, board, this.tools(), this.examples(), this.range(), this.hint);
     this.paintSoon();
   }
 
@@ -40,7 +44,8 @@ export class Pad {
   }
 
   examples() {
-    const example = (digit) => h("button", { type: "button", class: "digit", "aria-label": `Example ${digit}`, onclick: () => this.example(digit) }, digit);
+    const take = (digit) => ({ "aria-label": `Example ${digit}`, onclick: () => this.example(digit) });
+    const example = (digit) => h("button", { type: "button", class: "digit", ...take(digit) }, digit);
     return h("div", { class: "examples", role: "group", "aria-label": "Example digits" },
       h("span", { class: "hint" }, "or take an example"), h("span", { class: "digits" }, Array.from("0123456789", example)));
   }

@@ -6,11 +6,14 @@ const MOST = 60;
 const ENDS = { asked: "as asked", "other tasks": "because others had gone on for long", idle: "because nothing came for it any more" };
 const VERDICTS = { promote: "passes", refuse: "refuses", hold: "holds back" };
 const SENTENCES = {
-  events: ({ received, pending }) => `${plural(received, "event")} received in all, ${pending ? `${count(pending)} waiting` : "none waiting"}.`,
+  events: ({ received, pending }) =>
+    `${plural(received, "event")} received in all, ${pending ? count(pending) : "none"} waiting.`,
   round: roundSentence,
-  training: ({ step, steps, loss }) => `In training${step ? `: step ${count(step)} of ${count(steps)}` : ""}${loss ? `, loss ${loss.toPrecision(2)}` : ""}.`,
-  task: ({ task, state, reason }) => (state === "closed" ? `Task ${task} ended ${ENDS[reason] || ""}; it is measured for ever.` : `Task ${task} is ${state}.`),
-  decision: ({ verdict, version, reasons }) => `The gate ${VERDICTS[verdict] || verdict} ${version ? `version ${version}` : "the candidate"}: ${reasons.join("; ")}.`,
+  training: ({ step, steps }) => `In training${step ? `: step ${count(step)} of ${count(steps)}` : ""}.`,
+  task: ({ task, state, reason }) =>
+    (state === "closed" ? `Task ${task} ended ${ENDS[reason] || ""}; it is measured for ever.` : `Task ${task} is ${state}.`),
+  decision: ({ verdict, version, reasons }) =>
+    `The gate ${VERDICTS[verdict] || verdict} ${version ? `version ${version}` : "the candidate"}: ${reasons.join("; ")}.`,
   promotion: ({ version }) => `Version ${version} is the champion.`,
   rollback: ({ version }) => `Rolled back to version ${version}, learner and all.`,
 };
@@ -32,7 +35,8 @@ export function clearNews() {
 /** Adds a sentence on top; counts of events that follow each other are one line that moves on. */
 export function tell({ kind, time, data }) {
   const sentence = (SENTENCES[kind] || (() => `${kind}.`))(data);
-  const item = h("li", { class: `is-${kind} is-${data.verdict || ""}`, "data-kind": kind }, h("time", { datetime: new Date(1000 * time).toISOString() }, clock(time)), h("span", {}, sentence));
+  const item = h("li", { class: `is-${kind} is-${data.verdict || "told"}`, "data-kind": kind },
+    h("time", { datetime: new Date(1000 * time).toISOString() }, clock(time)), h("span", {}, sentence));
   const first = at("news").firstElementChild;
   if (kind === "events" && first?.dataset.kind === "events") first.replaceWith(item);
   else at("news").prepend(item);

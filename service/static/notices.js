@@ -3,6 +3,7 @@ import { at, h, renderOnce } from "./dom.js";
 import { clock } from "./format.js";
 import { reconsider } from "./token.js";
 
+const RETURN = "The page reconnects by itself.";
 const LIVE = { live: "live", connecting: "connecting …", offline: "offline", refused: "not live" };
 
 export function showNotices(store) {
@@ -11,20 +12,26 @@ export function showNotices(store) {
   const state = isOffline ? "offline" : connection;
   const since = heardAt ? clock(heardAt) : null;
   document.body.dataset.connection = state;
-  renderOnce(at("live"), [state, state === "live" ? null : since], () => (state === "live" || !since ? LIVE[state] : `${LIVE[state]}, as of ${since}`));
+  const words = state === "live" || !since ? LIVE[state] : `${LIVE[state]}, as of ${since}`;
+  renderOnce(at("live"), words, () => words);
   const shown = notices(store, isOffline, since);
   renderOnce(at("notices"), shown.map(({ key }) => key), () => shown.map(({ element }) => element));
 }
 
 function notices({ status, problem }, isOffline, since) {
   const shown = [];
-  const add = (kind, title, text, more = null) => shown.push({ key: [title, text], element: h("div", { class: `notice is-${kind}` }, h("p", {}, h("strong", {}, title), ` ${text}`), more) });
-  if (isOffline) add("bad", "Offline.", since ? `This is what was known at ${since}; nothing here is live. The page reconnects by itself.` : "The service cannot be reached. The page tries again by itself.");
+  const add = (kind, title, text, more = null) => {
+    const element = h("div", { class: `notice is-${kind}` }, h("p", {}, h("strong", {}, title), ` ${text}`), more);
+    shown.push({ key: [title, text], element });
+  };
+  if (isOffline) add("bad", "Offline.", since ? `This is what was known at ${since}; nothing here is live. ${RETURN}` : RETURN);
   else if (problem) add("bad", `${problem.title}.`, problem.message, problem.status === 401 ? signIn() : null);
   if (isOffline || !status) return shown;
-  if (status.trainer === "silent") add("warn", "The trainer is silent.", "Predictions go on. Corrections are kept on disk and are learned when it is back.");
+  const { serving, behind } = status.replicas;
+  const kept = "Predictions go on. Corrections are kept on disk and are learned when it is back.";
+  if (status.trainer === "silent") add("warn", "The trainer is silent.", kept);
   if (status.refused) add("warn", "A replica could not load the newest version", `and serves the one before: ${status.refused.detail}.`);
-  else if (status.version && status.replicas.behind) add("info", "A new version is on its way:", `${status.replicas.behind} of ${status.replicas.behind + status.replicas.serving} replicas still load it.`);
+  else if (status.version && behind) add("info", "A new version is on its way:", `${behind} of ${behind + serving} replicas still load it.`);
   if (status.registry_lag > 5) add("warn", "The registry is behind", `by ${status.registry_lag} versions; serving does not wait for it.`);
   return shown;
 }

@@ -29,11 +29,14 @@ function confirm({ title, sentences, action, path, body, done }) {
 }
 
 export function rollBack(store, version) {
-  const undone = store.versions.filter((each) => each.version > version && each.probes.decision.verdict === "promote").map((each) => String(each.version)).reverse();
+  const undone = store.versions.filter((each) => each.version > version && each.probes.decision.verdict === "promote")
+    .map((each) => String(each.version)).reverse();
+  const lost = `What ${undone.length === 1 ? "version" : "versions"} ${list(undone)} learned is undone: weights, optimiser, `
+    + "importance and replay buffer go back to where they were.";
   confirm({
     title: `Serve version ${version} again?`,
     sentences: [
-      undone.length ? `What ${undone.length === 1 ? "version" : "versions"} ${list(undone)} learned is undone: weights, optimiser, importance and replay buffer go back to where they were.` : "The whole learner moves to where it was then.",
+      undone.length ? lost : "The whole learner moves to where it was then.",
       "The events learned since stay known by their ids and are not learned again. Requests in flight are answered.",
     ],
     action: `Roll back to version ${version}`,
@@ -46,7 +49,10 @@ export function rollBack(store, version) {
 export function closeTask(store, task) {
   confirm({
     title: `Close task “${task}”?`,
-    sentences: ["It is learned to its end, consolidated and measured; its row joins the accuracy matrix.", "Feedback that comes for it later is still learned, and counted as late."],
+    sentences: [
+      "It is learned to its end, consolidated and measured; its row joins the accuracy matrix.",
+      "Feedback that comes for it later is still learned, and counted as late.",
+    ],
     action: "Close the task",
     path: `${store.base}/tasks/${encodeURIComponent(task)}/close`,
     body: undefined,

@@ -6,7 +6,7 @@ export function showParts({ status }) {
   if (!status) return;
   const { trainer, device, seconds, gate, guards, replicas, promoted_at: promotedAt, lag } = status;
   const facts = {
-    Trainer: h("span", { class: trainer === "running" ? "state-good" : "state-warn" }, trainer === "running" ? `running${device ? ` on ${device}` : ""}` : "silent"),
+    Trainer: trainerState(trainer, device),
     Replicas: replicasSentence(replicas, status.version),
     "Learned up to": `position ${count(status.processed_through)}${lag ? `, ${count(lag)} waiting` : ""}`,
     "Served up to": `position ${count(status.served_through)}`,
@@ -17,8 +17,14 @@ export function showParts({ status }) {
     Guards: guardSentence(guards),
     "Last promotion": promotedAt ? `at ${clock(promotedAt)}` : "none yet",
   };
-  renderOnce(at("parts"), [status.trainer, device, seconds, gate, guards, replicas, promotedAt, lag, status.version, status.processed_through, status.served_through],
-    () => Object.entries(facts).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+  const places = [status.version, status.processed_through, status.served_through];
+  renderOnce(at("parts"), [trainer, device, seconds, gate, guards, replicas, promotedAt, lag, places], () =>
+    Object.entries(facts).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+}
+
+function trainerState(trainer, device) {
+  if (trainer !== "running") return h("span", { class: "state-warn" }, "silent");
+  return h("span", { class: "state-good" }, device ? `running on ${device}` : "running");
 }
 
 function replicasSentence({ serving, behind }, version) {

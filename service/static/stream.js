@@ -33,7 +33,7 @@ export class Parser {
 /** Follows one model's news until `stop`, across every break; tells `onState` whether what is shown is live. */
 export class Follower {
   constructor(path, { onNews, onState }) {
-    Object.assign(this, { path, onNews, onState, lastId: null, isStopped: false, waited: 0 });
+    Object.assign(this, { path, onNews, onState, lastId: "0", isStopped: false, waited: 0 });
     this.cut = () => { this.say("offline"); this.connection?.abort(); };
     this.hurry = () => { this.waited = 0; this.wake?.(); };
     window.addEventListener("offline", this.cut);
@@ -62,7 +62,8 @@ export class Follower {
 
   async follow() {
     this.connection = new AbortController();
-    const headers = this.lastId === null ? {} : { "last-event-id": this.lastId };
+    // From 0 on: what the service still remembers of the time before this page.
+    const headers = { "last-event-id": this.lastId };
     const answer = await send(this.path, { headers, signal: this.connection.signal });
     const [reader, decoder] = [answer.body.getReader(), new TextDecoder()];
     this.parser = new Parser();

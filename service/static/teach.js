@@ -55,7 +55,8 @@ export class Teaching {
   chip(label, last) {
     const isAnswer = label === last?.label;
     const name = isAnswer ? `${label}, the answer is right` : `It is ${label}`;
-    return h("button", { type: "button", class: isAnswer ? "chip is-answer" : "chip", disabled: !last, "aria-label": name, onclick: () => this.teach(label) }, label);
+    const does = { disabled: !last, "aria-label": name, onclick: () => this.teach(label) };
+    return h("button", { type: "button", class: isAnswer ? "chip is-answer" : "chip", ...does }, label);
   }
 
   teachNew() {
@@ -113,5 +114,6 @@ export class Teaching {
 
 function question(last) {
   if (!last) return "Ask something first; then say here what it really is.";
-  return last.label ? `Is it “${last.label}”? Confirm it, or say what it is.` : "Say what it is; that is how the first version comes about.";
+  if (!last.label) return "Say what it is; that is how the first version comes about.";
+  return `Is it “${last.label}”? Confirm it, or say what it is.`;
 }

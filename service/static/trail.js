@@ -5,9 +5,18 @@ import { count, duration, list, percent, plural } from "./format.js";
 
 const LOOK_MS = 250;
 const PATIENCE_MS = 600000;
-const STEPS = { accepted: "Accepted", task: "In a task", learned: "Learned", judged: "Judged", promoted: "Promoted", served: "Served", again: "Asked again" };
+const STEPS = {
+  accepted: "Accepted", task: "In a task", learned: "Learned", judged: "Judged", promoted: "Promoted", served: "Served",
+  again: "Asked again",
+};
 const VERDICTS = { promote: "the gate lets it pass", refuse: "the gate refuses it", hold: "the gate waits for more" };
-const FATES = { probe: "kept as a probe: it measures every version and is never trained on", duplicate: "known already", late: "learned late, for a task that is closed", quarantined: "put in quarantine", dead: "not learnable: a dead letter" };
+/** What ends a trail early, because nothing is trained on it: in short, and in full. */
+const FATES = {
+  probe: ["kept as a probe", "it measures every version from now on and is never trained on"],
+  duplicate: ["known already", "an event is learned once"],
+  quarantined: ["put in quarantine", "alone it broke a step of training"],
+  dead: ["not learnable", "it lies with the dead letters, with its reason"],
+};
 
 /** The trail of one event; it looks at the service until the event is served or known to wait. */
 export class Trail {
@@ -64,22 +73,32 @@ export class Trail {
   account(status) {
     const task = this.body.events[0].task || status.tasks.find(({ state }) => state === "open")?.task;
     this.mark("task", "done", task || "one that has ended");
-    const fate = this.fate(status.ledger);
-    if (fate) {
-      this.mark("learned", "skipped", fate);
+    this.fate = this.fateIn(status.ledger);
+    if (this.fate) {
+      this.end(status.version);
       return;
     }
     const round = this.rounds.at(-1);
-    const facts = round && list([`round ${count(round.round)}`, plural(round.steps, "step"), `loss ${round.loss?.toPrecision(2) ?? "–"}`]);
-    this.mark("learned", "done", facts ? `${facts}, in ${duration(round.seconds)}` : "in a round of training");
+    this.mark("learned", "done", round ? roundSentence(round) : "in a round of training");
     this.mark("judged", "now", "measured on every probe set");
   }
 
-  /** Where the event went if it was not trained; known only while nobody else teaches. */
-  fate(ledger) {
-    if (!this.before || ledger.received - this.before.ledger.received !== 1 || this.before.ledger.pending) return null;
-    const kind = Object.keys(FATES).find((name) => ledger[name] > this.before.ledger[name]);
-    return kind && kind !== "late" ? FATES[kind] : null;
+  /** Where the event went if it is not trained on; known only while nobody else teaches. */
+  fateIn(ledger) {
+    const before = this.before?.ledger;
+    if (!before || ledger.received - before.received !== 1 || before.pending) return null;
+    return FATES[Object.keys(FATES).find((name) => ledger[name] > before[name])] || null;
+  }
+
+  /** The event changes no weights: there is nothing to judge and nothing to serve. */
+  end(version) {
+    const [name, meaning] = this.fate;
+    this.mark("learned", "skipped", `${name}: ${meaning}`);
+    for (const step of ["judged", "promoted"]) this.mark(step, "skipped", "nothing in the weights changed");
+    this.mark("served", "skipped", `version ${version} goes on`);
+    this.mark("again", "skipped", "the answer is the same");
+    announce(`${name}: ${meaning}.`);
+    this.close();
   }
 
   /** The verdict on the version whose lineage reaches this event. */
@@ -114,7 +133,8 @@ export class Trail {
     if (!this.has("promoted")) this.mark("promoted", "skipped", `version ${status.version} goes on`);
     const seconds = (performance.now() - this.startedAt) / 1000;
     this.seconds = seconds;
-    this.mark("served", "done", `by ${replicas === 1 ? "the one replica" : `all ${replicas} replicas`}, ${duration(seconds)} after you said so`);
+    const by = replicas === 1 ? "the one replica" : `all ${replicas} replicas`;
+    this.mark("served", "done", `by ${by}, ${duration(seconds)} after you said so`);
     this.close();
     this.askAgain();
   }
@@ -128,7 +148,8 @@ export class Trail {
       const { label: was, probability } = this.last;
       const before = was ? `${was}, ${percent(probability, 0)}` : "no answer";
       this.mark("again", now.label === this.label ? "done" : "waiting", "");
-      this.change = h("span", { class: "change" }, h("span", { class: "was" }, before), h("span", { "aria-label": "now" }, " → "), h("strong", {}, `${now.label}, ${percent(now.probability, 0)}`));
+      this.change = h("span", { class: "change" }, h("span", { class: "was" }, before), " → ",
+        h("strong", {}, `${now.label}, ${percent(now.probability, 0)}`));
       this.render();
       announce(`Served after ${duration(this.seconds)}. Version ${version} now answers ${now.label}, ${percent(now.probability, 0)}.`);
       this.asking.renewed(this.last, { version, path, body, ...now });
@@ -137,14 +158,27 @@ export class Trail {
     }
   }
 
+  outcome() {
+    if (this.state.served?.state === "done") return ["is-good", `served after ${duration(this.seconds)}`];
+    if (this.fate) return ["is-good", this.fate[0]];
+    if (this.state.judged?.state === "refused") return ["is-bad", "refused by the gate"];
+    if (this.state.judged?.state === "waiting") return ["is-warn", "held back by the gate"];
+    return ["", "on its way"];
+  }
+
   render() {
-    const served = this.state.served;
-    const isDone = served?.state === "done";
-    this.summary.replaceChildren(h("span", {}, "It is ", h("strong", {}, this.label)),
-      h("span", { class: isDone ? "badge is-good" : "badge" }, isDone ? `served after ${duration(this.seconds)}` : "on its way"));
+    const [kind, words] = this.outcome();
+    this.summary.replaceChildren(h("span", {}, "It is ", h("strong", {}, this.label)), h("span", { class: `badge ${kind}` }, words));
     this.list.replaceChildren(...Object.entries(STEPS).map(([step, name]) => {
       const { state, text } = this.state[step] || { state: "later", text: "" };
-      return h("li", { class: `is-${state}` }, h("strong", {}, name), h("span", { class: "what" }, step === "again" && this.change ? this.change : text));
+      const what = h("span", { class: "what" }, step === "again" && this.change ? this.change : text);
+      return h("li", { class: `is-${state}` }, h("strong", {}, name), what);
     }));
   }
+}
+
+function roundSentence({ round, steps, loss, seconds }) {
+  const facts = [`round ${count(round)}`, plural(steps, "step")];
+  if (Number.isFinite(loss)) facts.push(`loss ${loss.toPrecision(2)}`);
+  return `${list(facts)}, in ${duration(seconds)}`;
 }

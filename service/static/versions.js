@@ -1,16 +1,18 @@
 // The versions with their verdicts, reasons and origin, and the way back to each of them.
-import { at, h, renderOnce } from "./dom.js";
+import { at, h, headings, renderOnce } from "./dom.js";
 import { cell, count, list, mean, moment, percent, plural } from "./format.js";
 
+const EMPTY = "There is no version yet: send feedback first. Each one will stand here with what it learned and why it is served or not.";
 const VERDICTS = { promote: ["promoted", "is-good"], refuse: ["refused", "is-bad"], hold: ["held back", "is-warn"] };
 
 export function showVersions(store, rollBack) {
   const { versions, nextPage, status } = store;
   const items = at("versions");
   const known = new Map([...items.children].map((item) => [item.dataset.version, item]));
-  renderOnce(at("versions-empty"), versions.length, () => (versions.length || !status ? "" : h("p", { class: "empty" }, "There is no version yet: send feedback first. Each one will stand here with what it learned and why it is served or not.")));
+  renderOnce(at("versions-empty"), versions.length || !status, () => (versions.length || !status ? "" : h("p", { class: "empty" }, EMPTY)));
   const wanted = versions.map((record) => itemOf(record, known.get(String(record.version)), status, rollBack));
-  if (wanted.length !== items.children.length || wanted.some((item, index) => item !== items.children[index])) items.replaceChildren(...wanted);
+  const isSame = wanted.length === items.children.length && wanted.every((item, index) => item === items.children[index]);
+  if (!isSame) items.replaceChildren(...wanted);
   at("older").hidden = !nextPage;
 }
 
@@ -31,11 +33,17 @@ function headOf({ version, probes, lineage, aliases }, isServed, rollBack) {
   return [
     h("h3", { class: "version-name" }, `Version ${version}`),
     h("span", { class: "badges" }, h("span", { class: `badge ${shown[1]}` }, shown[0]), other),
-    h("span", { class: "measured" }, h("span", { class: "strip", "aria-hidden": "true" }, probes.accuracy.map((value, index) => h("span", { class: "square heat", "--heat": value, title: `${probes.tasks[index]}: ${percent(value)}` }))),
+    h("span", { class: "measured" }, h("span", { class: "strip", "aria-hidden": "true" }, probes.accuracy.map((value, index) =>
+      h("span", { class: "square heat", "--heat": value, title: `${probes.tasks[index]}: ${percent(value)}` }))),
       h("span", { class: "version-accuracy" }, probes.accuracy.length ? percent(mean(probes.accuracy)) : "")),
     h("time", { class: "hint", datetime: lineage.created_at }, moment(lineage.created_at)),
-    canReturn ? h("button", { type: "button", class: "small", "aria-label": `Roll back to version ${version}`, onclick: () => rollBack(version) }, "Roll back") : null,
+    canReturn && returning(version, rollBack),
   ];
+}
+
+function returning(version, rollBack) {
+  const does = { "aria-label": `Roll back to version ${version}`, onclick: () => rollBack(version) };
+  return h("button", { type: "button", class: "small", ...does }, "Roll back");
 }
 
 function details(record) {
@@ -47,22 +55,29 @@ function details(record) {
 
 function comparison(tasks) {
   const columns = ["task", "rows", "before", "after", "gained", "lost", "verdict"];
-  const row = (task) => h("tr", {}, h("th", { scope: "row" }, task.task), [count(task.rows), cell(task.before), cell(task.after), count(task.gained), count(task.lost), task.verdict].map((value) => h("td", {}, value)));
+  const figures = ({ rows, before, after, gained, lost, verdict }) =>
+    [count(rows), cell(before), cell(after), count(gained), count(lost), verdict];
+  const row = (task) => h("tr", {}, h("th", { scope: "row" }, task.task), figures(task).map((value) => h("td", {}, value)));
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Comparison with the version before, task by task" },
-    h("table", { class: "plain" }, h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, tasks.map(row))));
+    h("table", { class: "plain" }, headings(columns), h("tbody", {}, tasks.map(row))));
 }
 
 function origin(lineage) {
   const { parent, round, events, strategies, seed, threads, code_version: code, sha256 } = lineage;
   const facts = {
     Parent: parent === null ? "none" : `version ${parent}`,
-    Events: events.count ? `${plural(events.count, "example")} learned since its parent, ${count(events.first_sequence)} to ${count(events.last_sequence)}` : "none since its parent",
+    Events: eventsSentence(events),
     "Up to": `round ${count(round)}, position ${count(lineage.processed_through)}`,
     Strategies: strategies.length ? list(strategies.map(strategy)) : "none",
     Seed: `${seed}, with ${plural(threads, "thread")}, code ${code}`,
     Weights: h("code", { title: sha256["weights.safetensors"] }, `sha256 ${(sha256["weights.safetensors"] || "").slice(0, 16)}…`),
   };
   return h("dl", { class: "facts" }, Object.entries(facts).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+}
+
+function eventsSentence({ count: number, first_sequence: first, last_sequence: last }) {
+  if (!number) return "none since its parent";
+  return `${plural(number, "example")} learned since its parent, among ${count(first)} to ${count(last)}`;
 }
 
 function strategy({ kind, ...settings }) {
