@@ -10,7 +10,6 @@ was chosen for it stands in its module of `benchmarks/serving/programs`.
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,8 +20,6 @@ from benchmarks.serving.comparison import CONNECTIONS, Latencies, Plan, Result, 
 from benchmarks.serving.generator import generators
 from benchmarks.serving.process import running
 from benchmarks.serving.report import AsJson, AsMarkdown, Rows, conditions, emit, failures, milliseconds
-
-ENVIRONMENTS = Path(".cache/peers")
 
 
 def main(
@@ -38,7 +35,7 @@ def main(
     plan = Plan(seconds, rounds, 0.5, common_rate)
     with ExitStack() as stack:
         generator = stack.enter_context(generators())
-        results = measure([stack.enter_context(running(one, ENVIRONMENTS)) for one in chosen], plan, generator)
+        results = measure([stack.enter_context(running(one)) for one in chosen], plan, generator)
     found: dict[str, Any] = {
         "conditions": conditions("benchmarks.serving", versions(chosen), client=client_name()),
         "servers": {name: nested(result) for name, result in results.items()},

@@ -7,7 +7,6 @@ client keeps four connections busy. Beside it stands one row as JSON by the pred
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, NamedTuple
 
@@ -19,7 +18,6 @@ from benchmarks.serving.process import running
 from benchmarks.serving.report import AsJson, AsMarkdown, Rows, conditions, emit, milliseconds
 from benchmarks.serving.wire import N_NUMBERS, Request, as_tensor
 
-ENVIRONMENTS = Path(".cache/peers")
 BATCHES = (1, 32, 256, 1024)
 CONNECTIONS = 4
 TARGET_NUMBERS = 15e6
@@ -62,7 +60,7 @@ def main(
     rounds: Annotated[int, typer.Option(help="Turns of each kind.", min=1)] = 5,
 ) -> None:
     """Measures and prints the table; exits with 1 when a request was not answered with 200."""
-    with running(SERVERS["ours"], ENVIRONMENTS) as server:
+    with running(SERVERS["ours"]) as server:
         results = measure(server.port, seconds, rounds)
     found: dict[str, Any] = {
         "conditions": conditions("benchmarks.serving.binary", versions([]), client=client_name()),

@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.peers import environment
 from benchmarks.serving.wire import PREDICT, ROW, Request, as_json
 
+ENVIRONMENTS = Path(".cache/peers")
 COMMON = [f"{name}=={version(package)}" for name, package in (("uvicorn[standard]", "uvicorn"), ("numpy", "numpy"))]
 """Every peer gets uvicorn's fast loop and parser, as ours has, whether it asks for them or not."""
 
@@ -23,12 +24,12 @@ class Server:
     package: str = ""
     is_batched: bool = False
 
-    def command(self, environments: Path) -> list[str]:
+    def command(self) -> list[str]:
         """What starts it, but for its port and a directory of its own; a peer's environment is made if need be."""
         if not self.package:
             return [sys.executable, "-m", "benchmarks.serving.own", self.name]
         peer = self.package.partition("==")[0]
-        python = environment(environments / self.package.replace("==", "-"), [self.package, *COMMON])
+        python = environment(ENVIRONMENTS / self.package.replace("==", "-"), [self.package, *COMMON])
         return [str(python), "-m", f"benchmarks.serving.programs.with_{peer}"]
 
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from http import HTTPStatus
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -28,7 +27,6 @@ from benchmarks.serving.report import AsJson, AsMarkdown, Rows, conditions, emit
 from benchmarks.serving.samples import Samples, pooled, quantile
 from benchmarks.serving.slowclients import Part, trickle
 
-ENVIRONMENTS = Path(".cache/peers")
 REQUEST = SERVERS["ours"].request
 FLOOD_CONNECTIONS = 2000
 TIMES_CAPACITY = 3.0
@@ -111,7 +109,7 @@ def main(
     """Measures and prints the table; exits with 1 if a refusal does not say when to try again."""
     with ExitStack() as stack:
         generator = stack.enter_context(generators(2))
-        port = stack.enter_context(running(SERVERS["ours"], ENVIRONMENTS)).port
+        port = stack.enter_context(running(SERVERS["ours"])).port
         load(port, REQUEST, CONNECTIONS, seconds / 2)
         capacity = load(port, REQUEST, CONNECTIONS, seconds).rate
         slow = beside_slow_clients(port, NORMAL_SHARE * capacity, seconds, rounds, generator)

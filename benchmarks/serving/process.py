@@ -50,10 +50,10 @@ class Running:
 
 
 @contextmanager
-def running(server: Server, environments: Path) -> Iterator[Running]:
+def running(server: Server) -> Iterator[Running]:
     """The server, once it has answered; ended afterwards with whatever it started."""
     port = free_port()
-    command = server.command(environments)
+    command = server.command()
     with tempfile.TemporaryDirectory(prefix="ll-", ignore_cleanup_errors=True) as directory:
         place = Path(directory)
         with (place / "log").open("w+") as log:
