@@ -8,7 +8,7 @@ DEBIAN_PACKAGES := chromium
 PYTEST_ARGUMENTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lock bench bench-reference image-test debian-packages clean
+.PHONY: help install demo test check nightly lock bench bench-reference image-test debian-packages clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -27,6 +27,9 @@ check: $(VENV)/.installed-dev ## the fast inner loop: style, types, layers, unit
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -m unit -n 2 --durations=0 --durations-min=1 $(PYTEST_ARGUMENTS)
+
+nightly: $(VENV)/.installed-dev ## the interface with 10,000 generated requests, and with KServe's client in its own environment
+	LIFELONG_FUZZ_EXAMPLES=600 $(BIN)/pytest tests/service/test_fuzz.py tests/nightly --timeout=3600 -s
 
 lock: $(VENV)/.installed ## pin the newest allowed versions anew
 	$(UV) pip compile $(LOCK) pyproject.toml --output-file requirements.lock

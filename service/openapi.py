@@ -10,6 +10,11 @@ def text_of(pattern: str) -> dict[str, Any]:
     return {"type": "string", "pattern": pattern.removesuffix(r"\Z") + "$"}
 
 
+def optional(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a member that may be null, which says as much as leaving it out."""
+    return {**schema, "type": [schema["type"], "null"]}
+
+
 TASK = text_of(TASK_PATTERN)
 IDENTIFIER = text_of(IDENTIFIER_PATTERN)
 NAME = text_of(NAME_PATTERN)
@@ -91,7 +96,9 @@ INFER = {
     "required": ["inputs"],
     "additionalProperties": False,
     "properties": {
-        "id": IDENTIFIER,
+        "id": optional(IDENTIFIER),
+        "model_name": {"type": ["string", "null"], "description": "the path's counts"},
+        "model_version": {"type": ["string", "null"], "description": "the path's counts"},
         "inputs": {"type": "array", "minItems": 1, "items": {**TENSOR, "additionalProperties": False}},
         "outputs": {
             "type": "array",
@@ -133,11 +140,6 @@ ROLLBACK = {
     "additionalProperties": False,
     "properties": {"version": {"type": ["integer", "null"], "format": "int64", "minimum": 1, "maximum": 2**63 - 1}},
 }
-
-
-def optional(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a member that may be null, which says as much as leaving it out."""
-    return {**schema, "type": [schema["type"], "null"]}
 
 
 def body(schema: dict[str, Any], is_required: bool = True) -> dict[str, Any]:

@@ -71,9 +71,14 @@ class WantedOutput(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class InferRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """The JSON of a request; without `outputs` all are wanted."""
+    """The JSON of a request; without `outputs` all are wanted.
+
+    Model and version are those of the path; KServe's client names them here as well.
+    """
 
     inputs: list[InputTensor]
+    model_name: str | None = None
+    model_version: str | None = None
     id: Annotated[str, msgspec.Meta(pattern=IDENTIFIER_PATTERN)] | None = None
     outputs: list[WantedOutput] = []
     parameters: RequestParameters = RequestParameters()
