@@ -41,8 +41,8 @@ export function showNothing(reason = "Whatever you give is answered at once, wit
 
 export function showUntrained() {
   at("answer").replaceChildren(h("div", { class: "empty", id: "untrained" },
-    h("p", {}, h("strong", {}, "There is no version yet.")),
-    h("p", {}, "It knows no label, so it cannot answer. Say what this is, and the first version is made from that.")));
+    h("p", {}, h("strong", {}, "It has learned nothing yet.")),
+    h("p", {}, "It knows no label, so it cannot answer. Say what this is, and a first version is made from that.")));
   at("answer-tools").replaceChildren();
 }
 

@@ -8,7 +8,7 @@ const TITLES = {
   forbidden: "This token may not do that",
   overloaded: "The service is busy",
   starting: "The service is starting",
-  untrained: "There is no version yet",
+  untrained: "Nothing has been learned yet",
   trainer_unavailable: "The trainer does not answer",
   trainer_busy: "The trainer is busy",
   log_unavailable: "Feedback cannot be stored right now",

@@ -11,7 +11,9 @@ export function showMatrix({ matrix, versions }) {
   at("matrix-note").textContent = isByVersion
     ? "Accuracy in % of each version (row) on each task’s probe set (column), newest first."
     : "Accuracy in % on each task’s probe set (column) after each task (row).";
-  at("heat-legend").hidden = !(isByVersion ? measured.length : matrix.tasks.length);
+  const isEmpty = !(isByVersion ? measured.length : matrix.tasks.length);
+  at("heat-legend").hidden = isEmpty;
+  at("matrix-note").hidden = isEmpty;
 }
 
 const UNMEASURED = "Nothing is measured yet. A row is added each time that a task ends: close one below, or let the rule end it.";

@@ -30,7 +30,8 @@ function notices({ status, problem }, isOffline, since) {
   const { serving, behind } = status.replicas;
   const kept = "Predictions go on. Corrections are kept on disk and are learned when it is back.";
   if (status.trainer === "silent") add("warn", "The trainer is silent.", kept);
-  if (status.refused) add("warn", "A replica could not load the newest version", `and serves the one before: ${status.refused.detail}.`);
+  const refused = status.refused && `and serves the one before: ${status.refused.detail}.`;
+  if (refused) add("warn", "A replica could not load the newest version", refused);
   else if (status.version && behind) add("info", "A new version is on its way:", `${behind} of ${behind + serving} replicas still load it.`);
   if (status.registry_lag > 5) add("warn", "The registry is behind", `by ${status.registry_lag} versions; serving does not wait for it.`);
   return shown;

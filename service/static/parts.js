@@ -1,6 +1,6 @@
 // The two halves of the service as they are now: who learns, who serves, and how long things take.
 import { at, h, renderOnce } from "./dom.js";
-import { clock, count, duration, plural } from "./format.js";
+import { clock, count, DASH, duration, plural } from "./format.js";
 
 export function showParts({ status }) {
   if (!status) return;
@@ -11,7 +11,7 @@ export function showParts({ status }) {
     "Learned up to": `position ${count(status.processed_through)}${lag ? `, ${count(lag)} waiting` : ""}`,
     "Served up to": `position ${count(status.served_through)}`,
     "From event to served": duration(seconds.event_to_served),
-    "A round takes": `${duration(seconds.round)}, a step ${duration(seconds.train_step)}`,
+    "A round takes": seconds.round === null ? DASH : `${duration(seconds.round)}, a step ${duration(seconds.train_step)}`,
     "A decision takes": duration(seconds.decision),
     "The gate so far": gateSentence(gate),
     Guards: guardSentence(guards),

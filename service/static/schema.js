@@ -21,7 +21,8 @@ export function typeOf(given, document) {
   if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" or ");
   if (!schema.type && choices?.length) return [...new Set(choices.map((choice) => typeOf(choice, document)))].join(" or ");
   if (schema.type === "array") return `list of ${typeOf(schema.items || {}, document)}`;
-  return [schema.type || "any JSON", schema.format && `(${schema.format})`, ...limits(schema)].filter(Boolean).join(" ");
+  const types = [schema.type || "any JSON"].flat().join(" or ");
+  return [types, schema.format && `(${schema.format})`, ...limits(schema)].filter(Boolean).join(" ");
 }
 
 function limits({ minimum, maximum, default: usual }) {
@@ -43,6 +44,6 @@ export function exampleOf(given, document) {
     const names = wanted.length ? [...new Set(wanted)] : Object.keys(schema.properties);
     return Object.fromEntries(names.map((name) => [name, NAMED[name] ?? exampleOf(schema.properties[name], document)]));
   }
-  const type = schema.type || schema.oneOf?.[0]?.type || schema.anyOf?.[0]?.type;
+  const type = [schema.type].flat()[0] || schema.oneOf?.[0]?.type || schema.anyOf?.[0]?.type;
   return type === "object" ? {} : EXAMPLES[type] ?? "…";
 }

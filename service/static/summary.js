@@ -6,7 +6,8 @@ export function showSummary({ status, matrix }) {
   if (!status) return;
   const { version, labels, tasks, replicas, average_accuracy: average } = status;
   const now = mean(tasks.map(({ accuracy }) => accuracy));
-  renderOnce(at("headline"), [version, now, labels.length, tasks.length], () => headline(labels.length ? version : 0, now));
+  const known = labels.length ? version : 0;
+  renderOnce(at("headline"), [known, now], () => headline(known, now));
   renderOnce(at("subline"), [status.trainer, labels, tasks.length, replicas, status.capacity.total], () => subline(status));
   renderOnce(at("status"), [average, status.backward_transfer, status.forward_transfer, status.forgetting], () => tiles(status, matrix.tasks));
 }

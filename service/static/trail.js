@@ -4,6 +4,7 @@ import { announce, h } from "./dom.js";
 import { count, duration, list, percent, plural } from "./format.js";
 
 const LOOK_MS = 250;
+const LATE_NEWS_MS = 2000;
 const PATIENCE_MS = 600000;
 const STEPS = {
   accepted: "Accepted", task: "In a task", learned: "Learned", judged: "Judged", promoted: "Promoted", served: "Served",
@@ -51,15 +52,22 @@ export class Trail {
 
   close() {
     clearInterval(this.timer);
-    this.store.removeEventListener("news", this.onNews);
+    setTimeout(() => this.store.removeEventListener("news", this.onNews), LATE_NEWS_MS);
     this.store.removeEventListener("change", this.onChange);
   }
 
   hear(news) {
+    if (news.kind === "round") this.learnedIn(news.data);
     if (this.has("served")) return;
-    if (news.kind === "round") this.rounds.push(news.data);
     if (news.kind === "training" && !this.has("learned")) this.mark("learned", "now", "in training");
     if (news.kind === "decision") this.judge(news.data);
+  }
+
+  /** The news of the round may come after the status that counts the event. */
+  learnedIn(round) {
+    this.rounds.push(round);
+    const isToldLate = this.state.learned?.state === "done" && this.rounds.length === 1;
+    if (isToldLate) this.mark("learned", "done", roundSentence(round));
   }
 
   look() {
