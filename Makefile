@@ -29,7 +29,7 @@ check: $(VENV)/.installed-dev ## the fast inner loop: style, types, layers, unit
 	$(BIN)/pytest -m unit -n 2 --durations=0 --durations-min=1 $(PYTEST_ARGUMENTS)
 
 nightly: $(VENV)/.installed-dev ## the interface with 10,000 generated requests, and with KServe's client in its own environment
-	LIFELONG_FUZZ_EXAMPLES=600 $(BIN)/pytest tests/service/test_fuzz.py tests/nightly --timeout=3600 -s
+	LIFELONG_FUZZ_EXAMPLES=1400 $(BIN)/pytest tests/service/test_fuzz.py tests/nightly --timeout=3600 -s
 
 lock: $(VENV)/.installed ## pin the newest allowed versions anew
 	$(UV) pip compile $(LOCK) pyproject.toml --output-file requirements.lock

@@ -158,11 +158,12 @@ class Scaled(Specification):
 class TabularInput(Specification):
     """An object with named columns; stored as float32.
 
-    A column is `number`, taken as it is, or a number to be scaled, or one of a list of categories, stored one-hot.
+    A column is `number`, taken as it is; `fitted`, a number that the network standardises by the first thousand rows it
+    learns; a number to be scaled as said; or one of a list of categories, stored one-hot.
     """
 
     kind: Literal["tabular"] = "tabular"
-    columns: dict[str, Literal["number"] | Scaled | list[str]] = Field(min_length=1)
+    columns: dict[str, Literal["number", "fitted"] | Scaled | list[str]] = Field(min_length=1)
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -175,6 +176,11 @@ class TabularInput(Specification):
         widths = [len(kind) if isinstance(kind, list) else 1 for kind in self.columns.values()]
         ends = list(itertools.accumulate(widths))
         return {name: slice(end - width, end) for name, width, end in zip(self.columns, widths, ends, strict=True)}
+
+    @cached_property
+    def fitted_places(self) -> list[int]:
+        """Which of a row's numbers the network standardises."""
+        return [self.places[name].start for name, kind in self.columns.items() if kind == "fitted"]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -211,9 +217,9 @@ class TabularInput(Specification):
         return row
 
 
-def _number(name: str, kind: Literal["number"] | Scaled, value: float | str) -> float:
+def _number(name: str, kind: Literal["number", "fitted"] | Scaled, value: float | str) -> float:
     if not isinstance(value, str):
-        number = float(value) if kind == "number" else (value - kind.mean) / kind.std
+        number = (value - kind.mean) / kind.std if isinstance(kind, Scaled) else float(value)
         if abs(number) <= float(np.finfo(np.float32).max):
             return number
     raise InvalidInstance("out_of_range", f"column {name} must be a finite number")

@@ -22,8 +22,8 @@ EXAMPLES: dict[Kind, tuple[str, str]] = {
     "image": ("{kind: image, shape: [28, 28]}", "whole numbers from 0 to 255: height × width, or channels first"),
     "text": ("{kind: text, max_tokens: 64}", "a string"),
     "tabular": (
-        "{kind: tabular, columns: {age: {mean: 45, std: 18}, plan: [free, paid]}}",
-        "an object with these columns; a column that is just `number` is taken as it is, best between -3 and 3",
+        "{kind: tabular, columns: {age: fitted, plan: [free, paid]}}",
+        "an object with these columns; `fitted`: standardised by the first rows that are learned; `number`: as it is",
     ),
     "story": ("{kind: story, sentences: 50}", "an object with a story, which is a list of sentences, and a question"),
 }

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from networks.settings import ConvSpec, MlpSpec, TextSpec
+from networks.standardise import Standardise
 
 LARGEST_MAP = 8
 """Rows and columns of a feature map."""
@@ -15,11 +16,12 @@ EMBEDDING_SPREAD = 0.03
 
 
 class Mlp(nn.Module):
-    """Fully connected layers with ReLU over flattened rows `(batch, *row_shape)`."""
+    """Fully connected layers with ReLU over flattened rows `(batch, *row_shape)`; `fitted` columns are standardised."""
 
-    def __init__(self, spec: MlpSpec, n_inputs: int) -> None:
+    def __init__(self, spec: MlpSpec, n_inputs: int, fitted: Sequence[int] = ()) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Flatten(), *_layers([n_inputs, *spec.hidden], spec.dropout))
+        first = [Standardise(n_inputs, fitted)] if fitted else []
+        self.body = nn.Sequential(nn.Flatten(), *first, *_layers([n_inputs, *spec.hidden], spec.dropout))
         self.head = nn.Linear([n_inputs, *spec.hidden][-1], 1)
 
     def forward(self, rows: Tensor) -> Tensor:

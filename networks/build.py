@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from contracts.errors import InvalidArtifact, InvalidConfiguration
-from contracts.inputs import ImageInput, InputSpec, StoryInput, TensorInput, TextInput, parse_input
+from contracts.inputs import ImageInput, InputSpec, StoryInput, TabularInput, TensorInput, TextInput, parse_input
 from contracts.labels import Column
 from contracts.versions import ModelDocument
 from networks.architectures import Convolutional, Mlp, Text
@@ -48,6 +48,9 @@ def build(
     """
     check_fits(configured(spec), input_spec)
     if isinstance(spec, PerTaskSpec):
+        if isinstance(input_spec, TabularInput) and input_spec.fitted_places:
+            detail = "a column that is fitted belongs to all tasks, but these strategies keep tasks apart: scale it"
+            raise InvalidConfiguration("network_mismatch", f"input.columns: {detail}")
         return TaskNetwork(_task_module(spec, input_spec, seed), columns, seed, device)
     module = _drawn(spec, input_spec, max(len(columns), 1), seed)
     keeps_head = isinstance(spec, ImportedSpec) and bool(columns)
@@ -100,6 +103,8 @@ def _module(spec: NetworkSpec, input_spec: InputSpec, n_columns: int) -> nn.Modu
             return Text(spec, input_spec.buckets)
         case MemorySpec(), StoryInput():
             return MemoryNetwork(spec, input_spec.n_tokens, input_spec.sentences)
+        case MlpSpec(), TabularInput():
+            return Mlp(spec, input_spec.row_shape[0], input_spec.fitted_places)
         case MlpSpec(), _:
             return Mlp(spec, math.prod(input_spec.row_shape))
         case ImportedSpec(), _:

@@ -59,18 +59,19 @@ class Learner:
     def train(self, batch: Batch, recent: Batch, steps: int, number: int) -> TrainingResult:
         """Learns a round: each new row once, in order, then samples of them until `steps` steps are taken.
 
-        Few new rows are mixed with `recent` ones in the samples. A round takes at least the steps of its one pass. A
-        step whose loss, gradient or buffers are not finite is taken again without the rows that alone break it: these
-        are in quarantine from then on. If there are none, it leaves the network as it was and is counted. Where the
-        network is not finite after the round, or no step changed it, network and optimiser are again what they were
-        before; what the strategy noted of the rows stays. Seeds torch's global generator with the learner's seed and
-        the round's number.
+        The network observes the new rows first. Few of them are mixed with `recent` ones in the samples. A round takes
+        at least the steps of its one pass. A step whose loss, gradient or buffers are not finite is taken again without
+        the rows that alone break it: these are in quarantine from then on. If there are none, it leaves the network as
+        it was and is counted. Where the network is not finite after the round, or no step changed it, network and
+        optimiser are again what they were before; what the strategy noted of the rows stays. Seeds torch's global
+        generator with the learner's seed and the round's number.
         """
         torch.manual_seed((self._settings.seed * SEED_STRIDE + number) % 2**63)
         started = time.perf_counter()
         network, device = self.network, self.network.theta.device
         curvature, before = self.strategy.curvature(), Snapshot(network, self._optimiser)
         known = len(self._quarantine.ids)
+        network.observe(self._quarantine.sound(batch).inputs.to(device))
         with network.computing_in(PRECISIONS[self._settings.precision]):
             pieces = map(self._quarantine.sound, self._pieces(batch.to(device), recent.to(device), steps))
             losses = [self._learn(rows, curvature) for rows in pieces if len(rows)]
