@@ -58,10 +58,11 @@ def free_port() -> int:
 
 def _write_launcher(directory: Path) -> Path:
     """The program that Serve takes for HAProxy: it prepares what `service.haproxy` says, then becomes HAProxy."""
+    absent = RequestFault("unknown_route", "there is no such path")
     method = RequestFault("method_not_allowed", "no path answers this method")
     lost = RequestFault("replica_lost", "the replica went away while it answered; try again")
     starting = RequestFault("starting", "the service is starting; try again")
-    for name, fault in (("method", method), ("lost", lost), ("starting", starting)):
+    for name, fault in (("absent", absent), ("method", method), ("lost", lost), ("starting", starting)):
         (directory / f"{name}.http").write_bytes(_answer(fault))
     own = [sys.executable, "-I", "-S", haproxy.__file__, str(_bundled_haproxy()), str(directory)]
     launcher = directory / "haproxy"

@@ -21,6 +21,7 @@ STATUSES = {
     "unknown_task": 404,
     "unknown_version": 404,
     "method_not_allowed": 405,
+    "body_too_slow": 408,
     "untrained": 409,
     "id_conflict": 409,
     "version_not_kept": 409,

@@ -15,7 +15,7 @@ from contracts.inputs import InputSpec, InstanceDecoder, TabularInput, TextInput
 from service.champion import Method, Serving
 from service.decoding import decoded
 from service.errors import Answer
-from service.limits import Receive, Scope, read_body
+from service.limits import Headers, Scope
 from service.shelf import Shelf
 
 MAX_WAITING = 4
@@ -38,17 +38,20 @@ _REQUEST = msgspec.json.Decoder(ExplainRequest)
 class ExplainRoute:
     """Answers the explain requests of one model."""
 
-    def __init__(self, model: str, spec: InputSpec, shelf: Shelf, max_bytes: int) -> None:
+    def __init__(self, model: str, spec: InputSpec, shelf: Shelf) -> None:
         self._model = model
         self._spec = spec
         self._decode = InstanceDecoder(spec)
         self._shelf = shelf
-        self._max_bytes = max_bytes
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explain")
 
-    async def __call__(self, scope: Scope, receive: Receive) -> Answer:
+    def needs_json(self, _headers: Headers) -> bool:
+        """Always."""
+        return True
+
+    async def __call__(self, _scope: Scope, body: bytes) -> Answer:
         """One request; its work is bounded by the method's fixed number of passes."""
-        request = decoded(_REQUEST, await read_body(scope, receive, self._max_bytes))
+        request = decoded(_REQUEST, body)
         serving = await self._shelf.get(request.version)
         answer = await asyncio.get_running_loop().run_in_executor(self._thread, self._explain, request, serving)
         return Answer(200, msgspec.json.encode(answer))

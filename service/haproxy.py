@@ -15,6 +15,8 @@ PR_SET_PDEATHSIG = 1
 LOG = re.compile(r"^\s*log (?!-).*\n", re.MULTILINE)
 NO_ROUTE = re.compile(r"^(backend default_backend\n\s+http-request return).*$", re.MULTILINE)
 FRONTEND = re.compile(r"^(frontend http_frontend\n\s+bind .*\n)", re.MULTILINE)
+DEFAULTS = re.compile(r"^(defaults\n\s+mode http\n)", re.MULTILINE)
+HEAD_SECONDS = 10
 METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS"
 OWN_PORTS = re.compile(r"^((?=frontend prometheus\n|listen stats\n)\w+ (\w+))\n\s+bind .*$", re.MULTILINE)
 
@@ -24,14 +26,17 @@ def adapted(config: str, directory: Path) -> str:
 
     Between being found free and being listened at, such a port may be taken; sockets in `directory` cannot. A service
     that is not there yet answers with the file `starting.http`, where Serve would say 404: clients then try again.
-    A method that the replicas' server could not parse is answered here, with `method.http`.
+    A method that the replicas' server could not parse is answered here, with `method.http`, and Serve's list of routes
+    is not shown, with `absent.http`. A client has ten seconds for its request's head.
     """
     awaited = NO_ROUTE.sub(rf"\1 status 503 errorfile {directory / 'starting.http'}", LOG.sub("", config))
     unknown_method = (
         f"http-request return status 405 errorfile {directory / 'method.http'} unless {{ method {METHODS} }}"
     )
-    known = FRONTEND.sub(rf"\1    {unknown_method}\n", awaited)
-    return OWN_PORTS.sub(rf"\1\n    bind unix@{directory}/\2.sock", known)
+    hidden = f"http-request return status 404 errorfile {directory / 'absent.http'} if {{ path -i /-/routes }}"
+    known = FRONTEND.sub(rf"\1    {unknown_method}\n    {hidden}\n", awaited)
+    prompt = DEFAULTS.sub(rf"\1    timeout http-request {HEAD_SECONDS}s\n", known)
+    return OWN_PORTS.sub(rf"\1\n    bind unix@{directory}/\2.sock", prompt)
 
 
 def main(binary: str, directory: str, *arguments: str) -> None:

@@ -16,10 +16,10 @@ from service.explain import MAX_WAITING, ExplainRoute
 from service.infer import InferRoute, InputReader
 from service.intake import FeedbackRoute, Intake
 from service.issuer import Issuer
-from service.limits import Application
+from service.limits import Application, BodyReader
 from service.parts import AskedHub, AskedTrainer
 from service.predict import PredictRoute, RequestDecoder
-from service.route import FastRoute, Handler
+from service.route import Bounds, FastRoute, Handler
 from service.settings import HostedModel, ServingSettings
 from service.shelf import Shelf
 from service.tokens import Role
@@ -50,14 +50,14 @@ class Host:
         self.champion = Champion(self.hub, secrets.token_hex(6), self._counts, loader)
         self.shelf = Shelf(self.champion, self.hub, loader)
         intake = Intake(InstanceDecoder(model.input), model.labels, self._log, self._predictions)
-        max_bytes, in_flight = settings.max_body_bytes, settings.max_in_flight
-        self._feedback = FeedbackRoute(intake, max_bytes, settings.max_events)
-        self._explain = ExplainRoute(model.name, model.input, self.shelf, max_bytes)
+        self._read, in_flight = BodyReader(settings.max_body_bytes), settings.max_in_flight
+        self._feedback = FeedbackRoute(intake, settings.max_events)
+        self._explain = ExplainRoute(model.name, model.input, self.shelf)
         batches, issuer = Batches(), Issuer(self._predictions, self._counts)
         decoder = RequestDecoder(model.input, settings.max_instances)
-        predict = PredictRoute(decoder, self.champion, batches, Composer(model.name, issuer), max_bytes)
+        predict = PredictRoute(decoder, self.champion, batches, Composer(model.name, issuer))
         reader = InputReader(model.input, settings.max_instances)
-        infer = InferRoute(model.name, reader, self.shelf, batches, issuer, max_bytes)
+        infer = InferRoute(model.name, reader, self.shelf, batches, issuer)
         self.predict = self._fast("predict", predict, Role.PREDICT, in_flight)
         self.feedback = self._fast("feedback", self._feedback, Role.FEEDBACK, in_flight)
         self.explain = self._fast("explain", self._explain, Role.PREDICT, MAX_WAITING)
@@ -74,7 +74,8 @@ class Host:
         }
 
     def _fast(self, name: str, handler: Handler, role: Role, max_in_flight: int) -> FastRoute:
-        return FastRoute(name, handler, partial(self._access.check, need=needs(role)), self._counts, max_in_flight)
+        bounds = Bounds(partial(self._access.check, need=needs(role)), self._read, max_in_flight)
+        return FastRoute(name, handler, self._counts, bounds)
 
     def close(self) -> None:
         """Finishes accepted requests and closes the files."""

@@ -16,7 +16,7 @@ from service.champion import Serving
 from service.decoding import decoded
 from service.errors import Answer, RequestFault
 from service.issuer import Issuer
-from service.limits import Receive, Scope, read_body
+from service.limits import Headers, Scope
 from service.predict import INLINE_BYTES
 from service.shelf import Shelf
 from service.tensors import InferRequest, Tensor, WantedOutput, packed, split
@@ -100,27 +100,29 @@ class InputReader:
 class InferRoute:
     """Answers the inference requests of one model, with the champion or with any registered version."""
 
-    def __init__(
-        self, model: str, reader: InputReader, shelf: Shelf, batches: Batches, issuer: Issuer, max_bytes: int
-    ) -> None:
+    def __init__(self, model: str, reader: InputReader, shelf: Shelf, batches: Batches, issuer: Issuer) -> None:
         self._model = model
         self._read = reader
         self._shelf = shelf
         self._batches = batches
         self._issuer = issuer
-        self._max_bytes = max_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive) -> Answer:
+    def needs_json(self, headers: Headers) -> bool:
+        """Raw tensors may follow JSON of a length that a header says."""
+        return all(name != HEADER_LENGTH for name, _ in headers)
+
+    async def __call__(self, scope: Scope, body: bytes) -> Answer:
         """One request; its answers name the version that gave them, all the same one."""
         length = _header_length(scope)
-        body = memoryview(await read_body(scope, receive, self._max_bytes, is_json=length is None))
         named = scope.get("path_params", {}).get("version")
         serving = await self._shelf.get(None if named is None else version_number(named))
         if len(body) <= INLINE_BYTES:
-            request, instances = self._read(body, length)
+            request, instances = self._read(memoryview(body), length)
             predicted = await self._batches.predict(serving, instances.rows, instances.task)
         else:
-            request, instances, predicted = await asyncio.to_thread(self._predict_alone, body, length, serving)
+            request, instances, predicted = await asyncio.to_thread(
+                self._predict_alone, memoryview(body), length, serving
+            )
         key = self._issuer.issue(serving.version, instances.remembered(), len(predicted.labels))
         return _answer(request, {"model_name": self._model, "model_version": str(serving.version)}, key, predicted)
 

@@ -17,7 +17,7 @@ from feedback.join import Join, Recalled, Recollection
 from feedback.log import Appended
 from service.decoding import decoded
 from service.errors import Answer, RequestFault, problem
-from service.limits import Receive, Scope, read_body
+from service.limits import Headers, Scope
 
 SHOWN_REJECTIONS = 20
 Given = TypeVar("Given")
@@ -80,16 +80,18 @@ class Intake:
 class FeedbackRoute:
     """Answers the feedback requests of one model: 202 once the accepted events are on disk."""
 
-    def __init__(self, intake: Intake, max_bytes: int, max_events: int) -> None:
+    def __init__(self, intake: Intake, max_events: int) -> None:
         self._intake = intake
-        self._max_bytes = max_bytes
         self._max_events = max_events
         # One thread: appends would wait for the log's one writer anyway, and predictions keep the other cores.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="feedback")
 
-    async def __call__(self, scope: Scope, receive: Receive) -> Answer:
+    def needs_json(self, _headers: Headers) -> bool:
+        """Always."""
+        return True
+
+    async def __call__(self, _scope: Scope, body: bytes) -> Answer:
         """One request; nothing is stored when none of its events is good."""
-        body = await read_body(scope, receive, self._max_bytes)
         receipt = await asyncio.get_running_loop().run_in_executor(self._thread, self._accept, body)
         if receipt.accepted or receipt.duplicates:
             return Answer(202, msgspec.json.encode(receipt))

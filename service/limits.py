@@ -1,5 +1,6 @@
 """What a request must look like before any of its content is read: its type, its encoding, its size."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -9,13 +10,19 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 IGNORED_IN_TYPES = b' "'
+CLOSE = (b"connection", b"close")
+BODY_SECONDS = 20.0
+STALL_SECONDS = 20.0
+MAX_HELD_BYTES = 256 << 20
+"""Of bodies that are not whole yet, in one model of one replica."""
 
 
-def check_headers(headers: Iterable[tuple[bytes, bytes]], max_bytes: int, is_json: bool = True) -> None:
+def check_headers(headers: Headers, max_bytes: int, is_json: bool = True) -> None:
     """Refuses what is not plain JSON, if it must be, or of more than `max_bytes`, before the body is read.
 
     Raises:
@@ -39,44 +46,66 @@ def _normal(content_type: bytes) -> bytes:
     return content_type.lower().translate(None, delete=IGNORED_IN_TYPES)
 
 
-async def read_body(scope: Scope, receive: Receive, max_bytes: int, is_json: bool = True) -> bytes:
-    """The whole body of a request, never more than `max_bytes`.
+class BodyReader:
+    """Reads whole bodies of at most `max_bytes`; a client that dawdles takes neither memory nor anybody's place."""
 
-    Raises:
-        RequestFault: as `check_headers`; `body_too_large` also for a chunked body that grows beyond the limit.
-        ClientGone: the client disconnected before the body was whole.
-    """
-    check_headers(scope["headers"], max_bytes, is_json)
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        body: bytes = message.get("body", b"")
-        if len(body) > max_bytes:
-            raise too_large(max_bytes)
-        return body
-    return await _read_rest(message, receive, max_bytes)
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._held_bytes = 0
 
+    async def __call__(self, scope: Scope, receive: Receive, is_json: bool = True) -> bytes:
+        """The body.
 
-async def _read_rest(message: Message, receive: Receive, max_bytes: int) -> bytes:
-    """The body of which `message` is the first part.
-
-    A client reads an answer only when it has sent its body; so as much again as is allowed is read and dropped before
-    a refusal.
-    """
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        if message["type"] != "http.request":
-            raise ClientGone
-        part = message.get("body", b"")
-        size += len(part)
-        if size <= max_bytes:
-            parts.append(part)
-        if size > 2 * max_bytes or not message.get("more_body", False):
-            break
+        Raises:
+            RequestFault: as `check_headers`; `body_too_large` also for a chunked body that grows beyond the limit,
+                `body_too_slow`, or `overloaded` when bodies that are still on their way fill the memory set aside.
+            ClientGone: the client disconnected before the body was whole.
+        """
+        check_headers(scope["headers"], self._max_bytes, is_json)
         message = await receive()
-    if size > max_bytes:
-        raise too_large(max_bytes)
-    return b"".join(parts)
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            body: bytes = message.get("body", b"")
+            if len(body) > self._max_bytes:
+                raise too_large(self._max_bytes)
+            return body
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await self._read_rest(message, receive)
+        except TimeoutError:
+            detail = f"the body did not come within {BODY_SECONDS:.0f} s"
+            raise RequestFault("body_too_slow", detail, [CLOSE]) from None
+
+    async def _read_rest(self, message: Message, receive: Receive) -> bytes:
+        """The body of which `message` is the first part.
+
+        A client reads an answer only when it has sent its body; so as much again as is allowed is read and dropped
+        before a refusal.
+        """
+        parts: list[bytes] = []
+        size = held = 0
+        try:
+            while True:
+                if message["type"] != "http.request":
+                    raise ClientGone
+                part = message.get("body", b"")
+                size += len(part)
+                if size <= self._max_bytes:
+                    parts.append(part)
+                    held += len(part)
+                    self._hold(len(part))
+                if size > 2 * self._max_bytes or not message.get("more_body", False):
+                    break
+                message = await receive()
+        finally:
+            self._held_bytes -= held
+        if size > self._max_bytes:
+            raise too_large(self._max_bytes)
+        return b"".join(parts)
+
+    def _hold(self, size: int) -> None:
+        self._held_bytes += size
+        if self._held_bytes > MAX_HELD_BYTES:
+            raise RequestFault("overloaded", "too much is being sent to this replica", [CLOSE])
 
 
 async def send_answer(send: Send, answer: Answer) -> None:
@@ -92,14 +121,19 @@ async def send_answer(send: Send, answer: Answer) -> None:
 
 
 async def send_stream(send: Send, answer: Streamed) -> None:
-    """Sends a stream; it waits whenever the client does not read."""
+    """Sends a stream, as fast as the client reads.
+
+    Raises:
+        TimeoutError: the client reads nothing any more.
+    """
     headers = [(b"content-type", answer.content_type), (b"x-accel-buffering", b"no")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     async for part in answer.parts:
-        await send({"type": "http.response.body", "body": part, "more_body": True})
+        async with asyncio.timeout(STALL_SECONDS):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 
 def too_large(max_bytes: int) -> RequestFault:
     """The refusal of a body beyond the limit."""
-    return RequestFault("body_too_large", f"the body may have at most {max_bytes} bytes", [(b"connection", b"close")])
+    return RequestFault("body_too_large", f"the body may have at most {max_bytes} bytes", [CLOSE])

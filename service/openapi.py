@@ -25,7 +25,7 @@ LABEL = {
     ]
 }
 
-REFUSALS = (400, 404, 409, 413, 415, 422, 429, 503)
+REFUSALS = (400, 404, 408, 409, 413, 415, 422, 429, 503)
 """What a request with a body may be refused with."""
 
 DOCUMENT: dict[str, Any] = {"type": "object"}

@@ -17,7 +17,7 @@ from service.champion import Champion, Serving
 from service.composer import Composer, Wish
 from service.decoding import malformed
 from service.errors import Answer, RequestFault, Streamed
-from service.limits import Receive, Scope, read_body
+from service.limits import Headers, Scope
 from service.lines import LineAnswers
 
 INLINE_BYTES = 64 << 10
@@ -75,20 +75,20 @@ class RequestDecoder:
 class PredictRoute:
     """Answers the predict requests of one model with its champion."""
 
-    def __init__(
-        self, decoder: RequestDecoder, champion: Champion, batches: Batches, composer: Composer, max_bytes: int
-    ) -> None:
+    def __init__(self, decoder: RequestDecoder, champion: Champion, batches: Batches, composer: Composer) -> None:
         self._decode = decoder
         self._champion = champion
         self._batches = batches
         self._compose = composer
         self._lines = LineAnswers(decoder.spec, composer)
-        self._max_bytes = max_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive) -> Answer | Streamed:
+    def needs_json(self, headers: Headers) -> bool:
+        """Other bodies are taken as well."""
+        return form_of(headers) is None
+
+    async def __call__(self, scope: Scope, body: bytes) -> Answer | Streamed:
         """One request; its answers name the version that gave them: all the same one, but for a stream of lines."""
         form = form_of(scope["headers"])
-        body = await read_body(scope, receive, self._max_bytes, is_json=form is None)
         serving = self._champion.require()
         options = options_of(scope["query_string"]) if scope["query_string"] else {}
         if form == NDJSON:

@@ -1,57 +1,79 @@
 """One fast route as an ASGI application: admits, answers, turns faults into problem documents, counts."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
 from time import perf_counter
+from typing import NamedTuple, Protocol
 
 from contracts.errors import LifelongError
 from service.counts import Counts
 from service.errors import Answer, ClientGone, RequestFault, Streamed, internal_error, problem
-from service.limits import Receive, Scope, Send, send_answer, send_stream
+from service.limits import BodyReader, Headers, Receive, Scope, Send, send_answer, send_stream
 
 LOGGER = logging.getLogger(__name__)
-Handler = Callable[[Scope, Receive], Awaitable[Answer | Streamed]]
-Admit = Callable[[Iterable[tuple[bytes, bytes]]], None]
+Admit = Callable[[Headers], None]
+
+
+class Handler(Protocol):
+    """What answers the requests of one path."""
+
+    def needs_json(self, headers: Headers, /) -> bool:
+        """Whether only JSON can be the body of a request with these headers."""
+        ...
+
+    async def __call__(self, scope: Scope, body: bytes, /) -> Answer | Streamed:
+        """The answer; raises a `LifelongError` for what cannot be answered."""
+        ...
+
+
+class Bounds(NamedTuple):
+    """What a route lets in: `admit` raises a `RequestFault` for headers, `read` for bodies; so many are worked on."""
+
+    admit: Admit
+    read: BodyReader
+    max_in_flight: int
 
 
 class FastRoute:
-    """Answers one path without a framework in between; at most `max_in_flight` requests at a time.
+    """Answers one path without a framework in between.
 
-    `admit` raises a `RequestFault` for headers that do not let their request in.
+    A request is in flight once its body is there: so no client takes another's place by sending slowly.
     """
 
-    def __init__(self, name: str, handler: Handler, admit: Admit, counts: Counts, max_in_flight: int) -> None:
+    def __init__(self, name: str, handler: Handler, counts: Counts, bounds: Bounds) -> None:
         self._name = name
         self._handler = handler
-        self._admit = admit
         self._counts = counts
-        self._max_in_flight = max_in_flight
+        self._bounds = bounds
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request; a client that left is not answered."""
         started = perf_counter()
-        self._in_flight += 1
         try:
             answer = await self._answer(scope, receive)
             if isinstance(answer, Streamed):
-                await send_stream(send, answer)
+                await self._send_stream(send, answer)
                 outcome = "ok"
             else:
                 await send_answer(send, answer)
                 outcome = answer.outcome
-        except ClientGone:
+        except (ClientGone, TimeoutError):
             outcome = "client_gone"
-        finally:
-            self._in_flight -= 1
         self._counts.answered(self._name, outcome, perf_counter() - started)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer | Streamed:
+        headers, bounds = scope["headers"], self._bounds
         try:
-            self._admit(scope["headers"])
-            if self._in_flight > self._max_in_flight:
+            bounds.admit(headers)
+            body = await bounds.read(scope, receive, self._handler.needs_json(headers))
+            if self._in_flight >= bounds.max_in_flight:
                 raise RequestFault("overloaded", "this replica has as many requests as it can hold")
-            return await self._handler(scope, receive)
+            self._in_flight += 1
+            try:
+                return await self._handler(scope, body)
+            finally:
+                self._in_flight -= 1
         except LifelongError as error:
             return problem(error)
         except ClientGone:
@@ -59,3 +81,10 @@ class FastRoute:
         except Exception:
             LOGGER.exception("a %s request failed", self._name)
             return internal_error()
+
+    async def _send_stream(self, send: Send, answer: Streamed) -> None:
+        self._in_flight += 1
+        try:
+            await send_stream(send, answer)
+        finally:
+            self._in_flight -= 1

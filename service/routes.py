@@ -19,7 +19,7 @@ from service.errors import PartUnavailable, RequestFault
 from service.faults import handle_faults
 from service.hosting import Host
 from service.infer import version_number
-from service.limits import read_body
+from service.limits import BodyReader
 from service.pages import add_pages
 from service.protocol import add_protocol
 from service.settings import ServingSettings
@@ -28,7 +28,6 @@ from service.telemetry import Exposition
 
 SETTLE_SECONDS = 10.0
 """How long a replica that starts waits for its champion before it takes requests, which it then answers with 503."""
-MAX_SMALL_BODY_BYTES = 64 << 10
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LARGEST_VERSION = 2**63 - 1
 """What the trainer's database can hold; a larger number there would end the trainer."""
@@ -48,6 +47,7 @@ class TrainerRefusal(msgspec.Struct):
 
 
 _ROLLBACK = msgspec.json.Decoder(RollbackRequest)
+_SMALL_BODY = BodyReader(64 << 10)
 _TASK = re.compile(TASK_PATTERN)
 
 
@@ -163,7 +163,7 @@ def _add_versions(router: APIRouter, routes: Routes) -> None:
 
 def _add_operating(router: APIRouter, routes: Routes) -> None:
     hosted = Annotated[Host, Depends(routes.host)]
-    ok = openapi.answers(200, "done", openapi.DOCUMENT, 400, 404, 409, 413, 415, 422, 503)
+    ok = openapi.answers(200, "done", openapi.DOCUMENT, 400, 404, 408, 409, 413, 415, 422, 503)
 
     @router.post("/v1/models/{model}/tasks/{task}/close", responses=ok)
     async def close(host: hosted, task: str) -> Response:
@@ -181,7 +181,7 @@ def _add_operating(router: APIRouter, routes: Routes) -> None:
 
 
 async def _wanted_version(request: Request) -> int | None:
-    body = await read_body(request.scope, request.receive, MAX_SMALL_BODY_BYTES)
+    body = await _SMALL_BODY(request.scope, request.receive)
     if not body:
         return None
     return decoded(_ROLLBACK, body).version

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from service.errors import RequestFault
-from service.limits import Message, read_body
+from service.limits import BodyReader, Message
 from service.settings import ServingSettings
 from tests.service.inprocess import JSON, InProcessService, Reply
 from tests.service.versions import artifact
@@ -191,7 +191,7 @@ def test_a_client_that_sends_a_little_too_much_is_let_finish_and_so_reads_why(ch
         return pending.pop(0)
 
     with pytest.raises(RequestFault, match="at most 4000 bytes"):
-        asyncio.run(read_body({"headers": []}, receive, 4000))
+        asyncio.run(BodyReader(4000)({"headers": []}, receive))
     assert chunks - len(pending) == read
 
 

@@ -16,6 +16,7 @@ SERVES_OWN = """global
     log 127.0.0.1:514 local0 info
     stats timeout 30s
 defaults
+    mode http
     log global
     option log-health-checks
 frontend prometheus
@@ -32,11 +33,13 @@ listen stats
 DIRECTORY = Path("/service")
 
 
-def test_haproxy_has_no_port_of_its_own_and_logs_no_request() -> None:
+def test_haproxy_has_no_port_of_its_own_logs_no_request_and_waits_for_no_head() -> None:
     assert adapted(SERVES_OWN, DIRECTORY).splitlines() == [
         "global",
         "    stats timeout 30s",
         "defaults",
+        "    mode http",
+        "    timeout http-request 10s",
         "    option log-health-checks",
         "frontend prometheus",
         "    bind unix@/service/prometheus.sock",
@@ -45,6 +48,7 @@ def test_haproxy_has_no_port_of_its_own_and_logs_no_request() -> None:
         "    bind *:8000",
         "    http-request return status 405 errorfile /service/method.http"
         " unless { method GET HEAD POST PUT PATCH DELETE OPTIONS }",
+        "    http-request return status 404 errorfile /service/absent.http if { path -i /-/routes }",
         "    default_backend default_backend",
         "backend default_backend",
         "    http-request return status 503 errorfile /service/starting.http",

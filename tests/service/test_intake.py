@@ -15,7 +15,8 @@ from feedback.errors import FeedbackUnavailable
 from feedback.log import Appended
 from service.counts import Counts
 from service.intake import FeedbackRoute, Intake
-from service.route import FastRoute
+from service.limits import BodyReader
+from service.route import Bounds, FastRoute
 from tests.service.inprocess import JSON, InProcessService, call
 from tests.service.versions import TENSOR, artifact
 
@@ -146,6 +147,8 @@ class FullDisk:
 
 def test_a_log_that_cannot_be_written_is_said_and_nothing_is_claimed() -> None:
     intake = Intake(InstanceDecoder(parse_input(TENSOR)), LabelSpec(), FullDisk(), FullDisk())
-    route = FastRoute("feedback", FeedbackRoute(intake, 1 << 20, 100), lambda _: None, Counts(), 100)
+    route = FastRoute(
+        "feedback", FeedbackRoute(intake, 100), Counts(), Bounds(lambda _: None, BodyReader(1 << 20), 100)
+    )
     reply = asyncio.run(call(route, "POST", "/", [msgspec.json.encode({"events": [event(1)]})], JSON))
     assert (reply.status, reply.document["error"], reply.headers["retry-after"]) == (503, "log_unavailable", "1")
