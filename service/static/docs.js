@@ -18,6 +18,9 @@ function contents(operations) {
 
 const methodName = (method) => h("span", { class: `method is-${method}` }, method.toUpperCase());
 
+/** A path that may go on in the next line after each slash. */
+const breakable = (path) => path.split("/").flatMap((part, index) => (index ? ["/", h("wbr"), part] : [part]));
+
 function groupOf(path) {
   if (path.startsWith("/v2")) return "Open Inference Protocol";
   return path.startsWith("/v1") ? "Models" : "Operations";
@@ -30,7 +33,7 @@ function operation({ method, path, facts }, document) {
   const body = content && exampleOf(content.schema, document);
   return h("section", { class: "card", id: idOf(method, path), "aria-labelledby": `${idOf(method, path)}-title` },
     h("div", { class: "operation-head" },
-      h("h2", { id: `${idOf(method, path)}-title` }, methodName(method), " ", h("code", {}, path)),
+      h("h2", { id: `${idOf(method, path)}-title` }, methodName(method), " ", h("code", {}, breakable(path))),
       copyButton("Copy as curl", () => command(method, path, body))),
     facts.description ? h("p", {}, facts.description) : null,
     parameters(facts.parameters || [], `${method} ${path}`, document),

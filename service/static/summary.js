@@ -9,7 +9,8 @@ export function showSummary({ status, matrix }) {
   const known = labels.length ? version : 0;
   renderOnce(at("headline"), [known, now], () => headline(known, now));
   renderOnce(at("subline"), [status.trainer, labels, tasks.length, replicas, status.capacity.total], () => subline(status));
-  renderOnce(at("status"), [average, status.backward_transfer, status.forward_transfer, status.forgetting], () => tiles(status, matrix.tasks));
+  const measured = [average, status.backward_transfer, status.forward_transfer, status.forgetting, matrix.tasks];
+  renderOnce(at("status"), measured, () => tiles(status, matrix.tasks));
 }
 
 function headline(version, now) {

@@ -61,6 +61,13 @@ class Console:
         self.page.wait_for_timeout(400)
         return self.page.locator("#label").inner_text()
 
+    def seen(self) -> list[int]:
+        """The pixels that the page says the model sees, row by row."""
+        self.page.wait_for_timeout(200)
+        script = "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"
+        values: list[int] = self.page.locator("#seen-pixels").evaluate(script)
+        return values[::4]
+
     def draw(self, *corners: tuple[float, float]) -> None:
         """Draws one stroke with the mouse through corners in 0…1."""
         pad = self.page.locator("#canvas")

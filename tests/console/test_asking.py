@@ -23,10 +23,10 @@ def test_digits_are_fitted_as_the_data_set_was_made_so_that_they_are_recognised(
 
 def test_a_drawing_is_fitted_wherever_and_however_small_it_is(console: Console) -> None:
     console.draw((0.1, 0.1), (0.1, 0.3))
-    small = _seen(console)
+    small = console.seen()
     console.clear()
     console.draw((0.8, 0.15), (0.8, 0.95))
-    large = _seen(console)
+    large = console.seen()
     assert np.abs(np.array(small) - np.array(large)).max() < 40
     rows = np.array(small).reshape(8, 8)
     assert rows[:, 3:5].min() > 100
@@ -66,7 +66,7 @@ def test_a_picture_file_is_scaled_and_turned_light_on_dark(console: Console) -> 
         {"name": "six.png", "mimeType": "image/png", "buffer": content.getvalue()}
     )
     assert console.answer() == "6"
-    seen = np.array(_seen(console)).reshape(8, 8).astype(int)
+    seen = np.array(console.seen()).reshape(8, 8).astype(int)
     assert np.abs(seen - DIGITS.test_images[row]).mean() < 20
 
 
@@ -103,11 +103,3 @@ def test_the_copied_command_asks_the_same(console: Console) -> None:
     command = console.page.evaluate("navigator.clipboard.readText()")
     done = subprocess.run(["/bin/bash", "-c", f"{command} --silent --noproxy '*'"], capture_output=True, check=True)
     assert f'"label":"{label}"' in done.stdout.decode()
-
-
-def _seen(console: Console) -> list[int]:
-    """The pixels that the page says the model sees, row by row."""
-    console.page.wait_for_timeout(200)
-    script = "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"
-    values: list[int] = console.page.locator("#seen-pixels").evaluate(script)
-    return values[::4]

@@ -80,7 +80,8 @@ def test_a_version_explains_itself(console: Console, service: Service) -> None:
 def test_rollback_is_confirmed_and_serves_the_older_version(console: Console, service: Service) -> None:
     page = console.page
     now = service.get("/v1/models/digits")["version"]
-    button = page.get_by_role("button", name=re.compile("Roll back to version")).first
+    # The second: the first would be served by a rollback that names no version, too.
+    button = page.get_by_role("button", name=re.compile("Roll back to version")).nth(1)
     target = int(button.get_attribute("aria-label").rpartition(" ")[2])  # type: ignore[union-attr]
     button.click()
     dialog = page.get_by_role("dialog")
