@@ -13,7 +13,8 @@ from service.champion import Champion, Load, load
 from service.composer import Composer
 from service.counts import Counts
 from service.explain import MAX_WAITING, ExplainRoute
-from service.infer import InferRoute, InputReader
+from service.infer import InferRoute
+from service.instances import InputReader
 from service.intake import FeedbackRoute, Intake
 from service.issuer import Issuer
 from service.limits import Application, BodyReader

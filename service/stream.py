@@ -45,7 +45,8 @@ class Streams:
 
 async def _lines(hub: AskedHub, since: int | None) -> AsyncIterator[bytes]:
     since, first = await _next(hub, since)  # settles where the stream begins, before the client knows that it has
-    yield b"retry: 1000\n\n" + first
+    place = b"" if since is None else b"id: %d\n" % since
+    yield b"retry: 1000\n" + place + b"\n" + first
     deadline = time.monotonic() + STREAM_SECONDS
     spoken = time.monotonic()
     while (now := time.monotonic()) < deadline:

@@ -127,6 +127,7 @@ def test_news_are_streamed_as_they_happen_and_after_the_last_one_seen(
 
     reply = service.run(watch([]))
     assert reply.headers["content-type"].startswith("text/event-stream")
+    assert reply.body.startswith(b"retry: 1000\nid: %d\n\n" % first)
     assert b"event: promotion\ndata: " + promotion in reply.body
     assert b"id: %d\n" % (first + 1) in reply.body
     again = service.run(watch([(b"last-event-id", b"%d" % first)]))
