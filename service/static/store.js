@@ -65,7 +65,8 @@ export class Store extends EventTarget {
 
   async loadVersions(status) {
     const key = JSON.stringify([status.generation, status.gate, status.version]);
-    if (key === this.versionsKey) return;
+    const isWhole = !status.version || this.versions.some(({ version }) => version === status.version);
+    if (key === this.versionsKey && isWhole) return;
     const wanted = Math.min(1000, Math.max(PAGE, this.versions.length + 1));
     const page = await json(`${this.base}/versions?max_results=${wanted}`);
     Object.assign(this, { versions: page.versions, nextPage: page.next_page_token, versionsKey: key });

@@ -74,8 +74,13 @@ export class Trail {
     const { status } = this.store;
     if (!status || this.has("served")) return;
     if (!this.has("learned") && status.processed_through >= this.position) this.account(status);
+    if (this.fate) return;
     if (this.has("learned")) this.findVersion();
-    if (status.served_through >= this.position) this.serve(status);
+    if (status.served_through < this.position) return;
+    this.servedAt = this.servedAt || performance.now();
+    // Replicas serve a version a moment before the trainer's report and the list of versions tell of it.
+    const isTold = this.store.versions.some(({ version }) => version === status.version);
+    if (isTold && this.has("learned")) this.serve(status);
   }
 
   account(status) {
@@ -87,7 +92,7 @@ export class Trail {
       return;
     }
     const round = this.rounds.at(-1);
-    this.mark("learned", "done", round ? roundSentence(round) : "in a round of training");
+    this.mark("learned", "done", round ? roundSentence(round) : "accounted for by the trainer");
     this.mark("judged", "now", "measured on every probe set");
   }
 
@@ -139,7 +144,7 @@ export class Trail {
     const replicas = status.replicas.serving + status.replicas.behind;
     if (!this.has("judged")) this.mark("judged", "skipped", "nothing in the weights changed");
     if (!this.has("promoted")) this.mark("promoted", "skipped", `version ${status.version} goes on`);
-    const seconds = (performance.now() - this.startedAt) / 1000;
+    const seconds = (this.servedAt - this.startedAt) / 1000;
     this.seconds = seconds;
     const by = replicas === 1 ? "the one replica" : `all ${replicas} replicas`;
     this.mark("served", "done", `by ${by}, ${duration(seconds)} after you said so`);
