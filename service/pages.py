@@ -4,7 +4,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import NamedTuple
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from service.errors import RequestFault
@@ -34,7 +34,7 @@ class Page(NamedTuple):
         return Response(self.content, headers=headers, media_type=self.media_type)
 
 
-def add_pages(app: FastAPI) -> None:
+def add_pages(app: APIRouter) -> None:
     """Adds the pages; they find everything by relative addresses, so any prefix before them works."""
     pages = _read()
 
