@@ -58,8 +58,8 @@ def bare(port: int, directory: Path) -> None:
 
 
 @contextmanager
-def deployed(port: int, directory: Path) -> Iterator[Any]:
-    """The service as `lifelong up` deploys it, one replica, without a trainer; yields the handle of its hub.
+def deployed(port: int, directory: Path, replicas: int = 1) -> Iterator[Any]:
+    """The service as `lifelong up` deploys it, without a trainer; yields the handle of its hub.
 
     It runs below this process, which must not have imported Ray before.
     """
@@ -75,15 +75,21 @@ def deployed(port: int, directory: Path) -> Iterator[Any]:
         actor: Any = ray.remote(Hub)
         hub = actor.options(name=hub_name(MODEL), num_cpus=0).remote(MODEL)
         ray.get(hub.announce.remote(1, artifact().files()))
-        start([hosted(directory)], ServingSettings(), "127.0.0.1", port)
+        start([hosted(directory)], ServingSettings(num_replicas=replicas), "127.0.0.1", port)
         yield hub
     finally:
         _leave_ray()
 
 
 def ours(port: int, directory: Path) -> None:
-    """The whole service."""
+    """The whole service with one replica."""
     with deployed(port, directory):
+        _wait_until_terminated()
+
+
+def two_replicas(port: int, directory: Path) -> None:
+    """The whole service with two."""
+    with deployed(port, directory, 2):
         _wait_until_terminated()
 
 
@@ -162,6 +168,7 @@ def _wait_until_terminated() -> None:
 
 SERVERS: dict[str, Callable[[int, Path], None]] = {
     "ours": ours,
+    "two-replicas": two_replicas,
     "bare": bare,
     "documented": documented,
     "fastapi": fastapi,
