@@ -1,8 +1,11 @@
 """What predict and feedback requests are answered with: written by the service, read by the client."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+
+Method = Literal["saliency", "integrated_gradients", "smooth_grad"]
+"""Of an explanation, as `networks.attribution` says."""
 
 
 class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):

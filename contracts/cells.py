@@ -1,7 +1,9 @@
 """Rows of CSV as instances: the same reading for a file of feedback and for a predict request."""
 
+import csv
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -11,6 +13,9 @@ from contracts.errors import InvalidInstance
 from contracts.inputs import InputSpec, TabularInput, TextInput
 
 INSTANCE_COLUMN = "instance"
+NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", re.ASCII)
+MAX_CELL_CHARACTERS = 8 << 20
+csv.field_size_limit(MAX_CELL_CHARACTERS)  # the module's own limit is an image of 80 by 80
 
 
 def instance_of(cells: Mapping[str, str], spec: InputSpec) -> Any:
@@ -34,23 +39,42 @@ def instance_of(cells: Mapping[str, str], spec: InputSpec) -> Any:
 
 
 def finite_number(cell: str) -> float:
-    """The number that a cell holds, whole where it is.
+    """The number that a cell holds, written as in JSON or with a plus or a bare point; whole where it is.
 
     Raises:
         InvalidInstance: `wrong_type`.
     """
-    try:
-        found = float(cell)
-    except ValueError:
-        raise InvalidInstance("wrong_type", "a value is not a number") from None
+    if not NUMBER.fullmatch(cell):
+        raise InvalidInstance("wrong_type", "a value is not a number")
+    found = float(cell)
     if not math.isfinite(found):
         raise InvalidInstance("wrong_type", "a value is not finite")
     return int(found) if found.is_integer() else found
 
 
+def read_table(lines: Iterable[str], *required: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of CSV by the names in its header, each with the number of the line that it ends in.
+
+    Raises:
+        InvalidInstance: `malformed_csv`, for a header that does not name each column once, or a row unlike it.
+    """
+    reader = csv.reader(lines, strict=True)
+    try:
+        header = next(reader, [])
+        if not header or len(set(header)) < len(header) or not set(required) <= set(header):
+            needed = "".join(f", with `{name}`" for name in required)
+            raise InvalidInstance("malformed_csv", f"the first line must name each column once{needed}")
+        for row in reader:
+            yield reader.line_num, dict(zip(header, row, strict=True))
+    except (csv.Error, ValueError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise
+        raise InvalidInstance("malformed_csv", f"line {reader.line_num}: not a row like the header") from None
+
+
 def _json(cell: str) -> msgspec.Raw:
     try:
         msgspec.json.decode(cell)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         raise InvalidInstance("wrong_type", f"the column {INSTANCE_COLUMN} is not JSON") from None
     return msgspec.Raw(cell)

@@ -15,6 +15,8 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's names of the pixels that so many channels make."""
 MAX_PIXELS = 16 << 20
 """Of a file, before it is scaled: a few kilobytes may claim to be any size."""
+MAX_PIXELS_TOGETHER = 64 << 20
+"""Of all files that are decoded together: so much takes about a second."""
 
 
 class EncodedImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,36 +25,52 @@ class EncodedImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     b64: bytes
 
 
-def decode_image(content: bytes, shape: Sequence[int]) -> NDArray[np.uint8]:
-    """The pixels of a PNG or JPEG, scaled to `(height, width)` or `(channels, height, width)`.
+class ImageFiles:
+    """Decodes the files of one request, scaled to `(height, width)` or `(channels, height, width)`.
 
-    It is turned upright as its EXIF data says; what is transparent counts as black unless there are four channels.
-
-    Raises:
-        InvalidInstance: `bad_image` for what is no such file, or one of too many pixels; `wrong_shape` for a number of
-            channels that images do not have.
+    They are turned upright as their EXIF data says; what is transparent counts as black unless there are four channels.
     """
-    from PIL import Image, ImageOps
 
-    *first, height, width = shape
-    mode = MODES.get(first[0] if first else 1)
-    if mode is None:
-        raise InvalidInstance("wrong_shape", f"files of images have {', '.join(map(str, MODES))} channels")
-    try:
+    def __init__(self, shape: Sequence[int]) -> None:
+        """Raises `InvalidInstance`: `wrong_shape` for a number of channels that images do not have."""
+        *self._first, self._height, self._width = shape
+        mode = MODES.get(self._first[0] if self._first else 1)
+        if mode is None:
+            raise InvalidInstance("wrong_shape", f"files of images have {', '.join(map(str, MODES))} channels")
+        self._mode = mode
+        self._pixels_left = MAX_PIXELS_TOGETHER
+
+    def decode(self, content: bytes) -> NDArray[np.uint8]:
+        """The pixels of a PNG or JPEG.
+
+        Raises:
+            InvalidInstance: `bad_image` for what is no such file, or too many pixels, in it or in all together.
+        """
+        try:
+            pixels = self._pixels(content)
+        except InvalidInstance:
+            raise
+        except Exception as error:  # Pillow raises whatever a damaged file makes its readers raise
+            raise InvalidInstance("bad_image", "not a PNG or JPEG that can be read") from error
+        if not self._first:
+            return pixels
+        return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+    def _pixels(self, content: bytes) -> NDArray[Any]:
+        from PIL import Image, ImageOps
+
         with Image.open(io.BytesIO(content), formats=FORMATS) as file:
-            if file.width * file.height > MAX_PIXELS:
-                raise InvalidInstance("bad_image", f"an image may have at most {MAX_PIXELS} pixels")
+            self._take(file.width * file.height)
+            file.draft("RGB" if self._mode == "RGBA" else self._mode, (2 * self._width, 2 * self._height))
             upright = ImageOps.exif_transpose(file)
-            if mode != "RGBA" and upright.has_transparency_data:
+            if self._mode != "RGBA" and upright.has_transparency_data:
                 upright = upright.convert("RGBA")
                 upright = Image.alpha_composite(Image.new("RGBA", upright.size, "black"), upright)
-            pixels = np.asarray(upright.convert(mode).resize((width, height), Image.Resampling.BILINEAR))
-    except InvalidInstance:
-        raise
-    except Exception as error:  # Pillow raises whatever a damaged file makes its readers raise
-        raise InvalidInstance("bad_image", "not a PNG or JPEG that can be read") from error
-    return pixels if pixels.ndim == 2 and not first else _channels_first(pixels)
+            size = (self._width, self._height)
+            return np.asarray(upright.convert(self._mode).resize(size, Image.Resampling.BILINEAR))
 
-
-def _channels_first(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    def _take(self, n_pixels: int) -> None:
+        self._pixels_left -= n_pixels
+        if n_pixels > MAX_PIXELS or self._pixels_left < 0:
+            detail = f"an image may have at most {MAX_PIXELS} pixels, those of a request {MAX_PIXELS_TOGETHER}"
+            raise InvalidInstance("bad_image", detail)

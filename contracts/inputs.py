@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field, TypeAdapter
 
 from contracts.errors import InvalidInstance
-from contracts.images import EncodedImage, decode_image
+from contracts.images import EncodedImage, ImageFiles
 from contracts.specification import Rows, Specification
 from contracts.stories import StoryInput
 
@@ -87,12 +87,13 @@ class ImageInput(Specification):
         """Encodes decoded instances, or an array of them, as rows `(n, *row_shape)`.
 
         Raises:
-            InvalidInstance: `wrong_shape`, `out_of_range` for a value outside 0–255, or as `decode_image`.
+            InvalidInstance: `wrong_shape`, `out_of_range` for a value outside 0–255, or as `ImageFiles`.
         """
         if isinstance(instances, np.ndarray) and instances.dtype == np.uint8:
             return _as_array(instances, self.shape, np.uint8)
         if any(isinstance(instance, EncodedImage) for instance in instances):
-            instances = [self._decoded(instance) for instance in instances]
+            files = ImageFiles(self.shape)
+            instances = [files.decode(one.b64) if isinstance(one, EncodedImage) else one for one in instances]
         try:
             wide = _as_array(instances, self.shape, np.int64)
         except OverflowError:
@@ -100,9 +101,6 @@ class ImageInput(Specification):
         if wide.size and (wide.min() < 0 or wide.max() > 255):
             raise InvalidInstance("out_of_range", "an image value must be a whole number from 0 to 255")
         return wide.astype(np.uint8)
-
-    def _decoded(self, instance: Any) -> Any:
-        return decode_image(instance.b64, self.shape) if isinstance(instance, EncodedImage) else instance
 
 
 class TextInput(Specification):

@@ -1,6 +1,5 @@
 """Feedback events out of a file: NDJSON, CSV or npz, by the file's ending."""
 
-import csv
 import hashlib
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.cells import INSTANCE_COLUMN, instance_of
+from contracts.cells import INSTANCE_COLUMN, instance_of, read_table
 from contracts.errors import InvalidEvent, InvalidInstance
 from contracts.events import FeedbackEvent, decode_event
 from contracts.inputs import InputSpec, TextInput
@@ -65,24 +64,20 @@ def csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Each row of a CSV file by its header's columns, `label` among them, and its place as an error names it.
 
     Raises:
-        BadFile: `unreadable`, `bad_header`, or `bad_row` for one unlike the header.
+        BadFile: `unreadable`, or `bad_row` for a header without `label` and for a row unlike it.
     """
     try:
         file = path.open(encoding="utf-8-sig", newline="")
     except OSError as error:
         raise BadFile("unreadable", f"{path}: {error.strerror}") from None
     with file:
-        reader = csv.reader(file, strict=True)
         try:
-            header = next(reader, [])
-            if "label" not in header or len(set(header)) != len(header):
-                raise BadFile("bad_header", f"{path.name}: the first line must name each column once, with `label`")
-            for row in reader:
-                yield f"{path.name}: line {reader.line_num}", dict(zip(header, row, strict=True))
+            for number, row in read_table(file, "label"):
+                yield f"{path.name}: line {number}", row
         except UnicodeDecodeError:
             raise BadFile("bad_row", f"{path.name}: not UTF-8") from None
-        except (csv.Error, ValueError):
-            raise BadFile("bad_row", f"{path.name}: line {reader.line_num}: not a row like the header") from None
+        except InvalidInstance as error:
+            raise BadFile("bad_row", f"{path.name}: {error.detail}") from None
 
 
 def load_npz(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:

@@ -36,11 +36,11 @@ def add(config: Path, name: str, roles: Sequence[Role]) -> str:
         BadFile: `token_exists`.
     """
     path = _path(config)
-    known = tokens.read(path)
-    if any(token.name == name for token in known):
-        raise BadFile("token_exists", f"{path} has a token of this name already; revoke it first")
     token, secret = tokens.issue(name, roles)
-    tokens.write(path, [*known, token])
+    with tokens.changing(path) as known:
+        if any(one.name == name for one in known):
+            raise BadFile("token_exists", f"{path} has a token of this name already; revoke it first")
+        known.append(token)
     return secret
 
 
@@ -57,11 +57,11 @@ def revoke(config: Path, name: str) -> None:
         BadFile: `unknown_token`.
     """
     path = _path(config)
-    known = tokens.read(path)
-    kept = [token for token in known if token.name != name]
-    if len(kept) == len(known):
-        raise BadFile("unknown_token", f"{path} has no token of this name")
-    tokens.write(path, kept)
+    with tokens.changing(path) as known:
+        kept = [token for token in known if token.name != name]
+        if len(kept) == len(known):
+            raise BadFile("unknown_token", f"{path} has no token of this name")
+        known[:] = kept
 
 
 def _path(config: Path) -> Path:

@@ -1,7 +1,7 @@
 """Which parts of a row a version's answer comes from, by captum's gradient methods."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -9,12 +9,12 @@ from captum.attr import IntegratedGradients, NoiseTunnel, Saliency
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from contracts.answers import Method
 from contracts.versions import ModelDocument
 from networks.build import from_document
 from networks.errors import Unexplained
 from networks.flat import Network, scaled
 
-Method = Literal["saliency", "integrated_gradients", "smooth_grad"]
 STEPS = 32
 """Points on the path from the baseline to the row: with them a sum is some per cent off the logits' difference."""
 SAMPLES = 16

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from contracts.errors import InvalidArtifact, InvalidConfiguration
 from contracts.labels import Column
 from contracts.status import Capacity
-from networks.standardise import Standardise
 
 
 @dataclass(frozen=True)
@@ -108,12 +107,6 @@ class Network:
         self._add_outputs(columns)
         self.columns.extend(columns)
         self._flatten()
-
-    def observe(self, inputs: Tensor) -> None:
-        """Shows encoded instances `(batch, *row_shape)` that are about to be learned to what fits itself to them."""
-        for module in self.module.modules():
-            if isinstance(module, Standardise):
-                module.observe(inputs)
 
     def features(self, inputs: Tensor) -> Tensor:
         """What the head reads of encoded instances, `(batch, features)`."""

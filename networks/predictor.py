@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from contracts.answers import Method
 from contracts.versions import ModelDocument
 from networks.errors import UnknownLabel, UnknownTask, Untrained
 from networks.flat import Network
 
 if TYPE_CHECKING:
-    from networks.attribution import Attribution, Method
+    from networks.attribution import Attribution
 
 Numbers = NDArray[np.float32]
 LARGEST_LOGIT = np.float32(1e30)
@@ -65,7 +66,7 @@ class Predictor:
         scores = _softmax(logits, others)
         return [self._labels[index] for index in scores.argmax(axis=1).tolist()], scores.max(axis=1), scores
 
-    def explain(self, row: NDArray[Any], task: str | None, method: "Method", label: str | None) -> Attributed:
+    def explain(self, row: NDArray[Any], task: str | None, method: Method, label: str | None) -> Attributed:
         """What a row `row_shape` owes its logit of a label to, by default that of its prediction; see `Attribution`.
 
         One thread may call this at a time. The first call builds a network of its own to differentiate.

@@ -50,3 +50,10 @@ class Standardise(nn.Module):
         self.squares += ((rows - mean) ** 2).sum(dim=0) + difference**2 * (self.count * size / total)
         self.mean += difference * (size / total)
         self.count += size
+
+
+def observe(module: nn.Module, rows: Tensor) -> None:
+    """Shows encoded instances `(batch, *row_shape)` that are about to be learned to what fits itself to them."""
+    for part in module.modules():
+        if isinstance(part, Standardise):
+            part.observe(rows)

@@ -18,6 +18,8 @@ ANYONE: Need = None
 ANY_TOKEN: Need = frozenset(Role)
 """What tells how a model does: status, matrix, versions, news, metrics."""
 BEARER = b"bearer "
+FETCH_SITE, FOREIGN = b"sec-fetch-site", (b"cross-site", b"same-site")
+"""How a browser says that another site's page makes a request: it could make one to this very machine."""
 CHALLENGE = (b"www-authenticate", b"Bearer")
 
 
@@ -50,9 +52,14 @@ class Access:
         """Returns if the request may go on.
 
         Raises:
-            RequestFault: `unauthenticated`, no token or an unknown one; `forbidden`, one without the role.
+            RequestFault: `unauthenticated`, no token or an unknown one; `forbidden`, one without the role;
+                `cross_site`.
         """
-        if self._tokens is None or need is None:
+        if need is None:
+            return
+        if self._tokens is None:
+            if need != ANY_TOKEN and any(name == FETCH_SITE and value in FOREIGN for name, value in headers):
+                raise RequestFault("cross_site", "without tokens, pages of other sites may ask for nothing")
             return
         given = [value for name, value in headers if name == b"authorization"]
         if len(given) != 1 or given[0][: len(BEARER)].lower() != BEARER:

@@ -3,12 +3,13 @@
 Requests for a model that is served seldom get here: `service.shortcut` hands them to the same fast routes before.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import Depends
+from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
+from contracts.inputs import InputSpec
 from service import openapi, schemas
 from service.access import Entrances
 from service.hosting import Host
@@ -55,7 +56,11 @@ def add_asking(entrances: Entrances, hosts: Mapping[str, Host], find: Callable[[
         """What each part of an instance adds to the logit of a label, by default the predicted one."""
         return Delegated(host.explain)
 
-    @entrances.feeding.post(
+    _add_feedback(entrances.feeding, specs, hosted)
+
+
+def _add_feedback(router: APIRouter, specs: Sequence[InputSpec], hosted: Any) -> None:
+    @router.post(
         "/v1/models/{model}/feedback",
         status_code=202,
         openapi_extra=schemas.feedback(specs),

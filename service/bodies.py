@@ -1,8 +1,8 @@
 """Predict requests that are not JSON: CSV, images, and lines of JSON. Each becomes the JSON it stands for."""
 
 import base64
-import csv
 import io
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from contracts.cells import instance_of
+from contracts.cells import instance_of, read_table
 from contracts.errors import InvalidInstance
 from contracts.events import TASK_PATTERN
 from contracts.inputs import ImageInput, InputSpec
@@ -52,35 +52,35 @@ def options_of(query: bytes) -> dict[str, Any]:
     return options
 
 
-def as_json(form: bytes, body: bytes, spec: InputSpec) -> bytes:
-    """The JSON request that a CSV or image body stands for.
+def as_json(form: bytes, body: bytes, spec: InputSpec, options: dict[str, Any], max_instances: int) -> bytes:
+    """The JSON request that a CSV or image body stands for; of CSV no more than one row beyond the limit is read.
 
     Raises:
         RequestFault: `unsupported_media_type`, for images where the model takes none; `malformed_csv`.
-        InvalidInstance: `wrong_type` or `wrong_shape`, naming the line.
+        InvalidInstance: `malformed_csv`, `wrong_type` or `wrong_shape`, naming the line.
     """
     if form == CSV:
-        instances = list(_rows(body, spec))
+        instances = list(itertools.islice(_rows(body, spec), max_instances + 1))
     elif isinstance(spec, ImageInput):
         instances = [{"b64": base64.b64encode(body).decode()}]
     else:
         raise RequestFault("unsupported_media_type", "the model does not take images")
-    return msgspec.json.encode({"instances": instances})
+    return msgspec.json.encode({"instances": instances, **options})
+
+
+def with_options(body: bytes, options: dict[str, Any]) -> bytes:
+    """A JSON request that says what its address says; a member that it has already is there twice then, and refused."""
+    inner = msgspec.json.encode(options)[1:]
+    return body.rstrip().removesuffix(b"}") + b"," + inner
 
 
 def _rows(body: bytes, spec: InputSpec) -> Iterator[Any]:
+    lines = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline="")
     try:
-        text = body.decode("utf-8-sig")
+        for number, cells in read_table(lines):
+            try:
+                yield instance_of(cells, spec)
+            except InvalidInstance as error:
+                raise InvalidInstance(error.code, f"line {number}: {error.detail}") from None
     except UnicodeDecodeError:
         raise RequestFault("malformed_csv", "the body is not UTF-8") from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = next(reader, [])
-        if not header or len(set(header)) < len(header):
-            raise RequestFault("malformed_csv", "the first line must name each column once")
-        for row in reader:
-            yield instance_of(dict(zip(header, row, strict=True)), spec)
-    except InvalidInstance as error:
-        raise InvalidInstance(error.code, f"line {reader.line_num}: {error.detail}") from None
-    except (csv.Error, ValueError):
-        raise RequestFault("malformed_csv", f"line {reader.line_num}: not a row like the header") from None

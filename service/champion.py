@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from contracts.answers import Method
 from contracts.errors import InvalidArtifact, LifelongError
 from contracts.inputs import InputSpec, parse_input
 from contracts.labels import Column
@@ -20,8 +21,6 @@ from service.followers import NO_CHAMPION, UNKNOWN, Generation
 from service.parts import FollowedHub
 
 RETRY_SECONDS = 0.2
-Method = Literal["saliency", "integrated_gradients", "smooth_grad"]
-"""Of an explanation, as `networks.attribution` says."""
 
 
 class Predictor(Protocol):

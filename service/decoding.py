@@ -1,6 +1,8 @@
 """One reading of JSON bodies that are not on the fast path: typed, or one clear refusal."""
 
-from typing import TypeVar
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,6 +24,25 @@ def decoded(decoder: msgspec.json.Decoder[Document], body: bytes | memoryview) -
         raise RequestFault("invalid_request", explain(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise malformed() from None
+
+
+def check_keys(body: bytes | memoryview, keys: Sequence[str], times: int = 1) -> None:
+    """Refuses an object that has a key twice, of which JSON readers silently drop one.
+
+    Only where one of `keys` may occur more often than `times` is the body read again to see.
+
+    Raises:
+        RequestFault: `duplicate_key`.
+    """
+    content = bytes(body)
+    if b"\\u" not in content and all(content.count(b'"%s"' % key.encode()) <= times for key in keys):
+        return
+    json.loads(content, object_pairs_hook=_without_duplicates)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise RequestFault("duplicate_key", "the body names one key twice")
 
 
 def malformed() -> RequestFault:

@@ -16,6 +16,7 @@ STATUSES = {
     "malformed_csv": 400,
     "unauthenticated": 401,
     "forbidden": 403,
+    "cross_site": 403,
     "unknown_route": 404,
     "unknown_model": 404,
     "unknown_task": 404,
@@ -37,6 +38,7 @@ STATUSES = {
     "starting": 503,
     "replica_lost": 503,
     "hub_unavailable": 503,
+    "registry_unavailable": 503,
     "trainer_unavailable": 503,
     "trainer_busy": 503,
     "log_unavailable": 503,
@@ -114,6 +116,9 @@ def problem(error: LifelongError, rejected: Sequence[Rejection] = (), more: int 
     return Answer(status, msgspec.json.encode(document), PROBLEM_TYPE, headers, error.code)
 
 
+FAILED = LifelongError("internal_error", "the service failed on this request; its log says where")
+
+
 def internal_error() -> Answer:
     """The answer to a request that met a fault of ours; the log has the rest."""
-    return problem(LifelongError("internal_error", "the service failed on this request; its log says where"))
+    return problem(FAILED)

@@ -9,11 +9,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.answers import Explanation
+from contracts.answers import Explanation, Method
 from contracts.events import TaskName
 from contracts.inputs import InputSpec, InstanceDecoder, TabularInput, TextInput
-from service.champion import Method, Serving
-from service.decoding import decoded
+from service.champion import Serving
+from service.decoding import check_keys, decoded
 from service.errors import Answer
 from service.limits import Headers, Scope
 from service.shelf import Shelf
@@ -52,6 +52,7 @@ class ExplainRoute:
     async def __call__(self, _scope: Scope, body: bytes) -> Answer:
         """One request; its work is bounded by the method's fixed number of passes."""
         request = decoded(_REQUEST, body)
+        check_keys(body, ExplainRequest.__struct_fields__)
         serving = await self._shelf.get(request.version)
         answer = await asyncio.get_running_loop().run_in_executor(self._thread, self._explain, request, serving)
         return Answer(200, msgspec.json.encode(answer))

@@ -1,27 +1,34 @@
 """The inference route of the Open Inference Protocol, version 2, beside predict: other bytes, the same answers."""
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from feedback.join import MAX_DIGITS, prediction_id
+from feedback.join import prediction_id
 from service.batches import Batches, Predicted
 from service.champion import Serving
 from service.errors import Answer, RequestFault
-from service.instances import InputReader, Instances
+from service.instances import InputReader
 from service.issuer import Issuer
 from service.limits import Headers, Scope
 from service.predict import INLINE_BYTES
-from service.shelf import Shelf
-from service.tensors import InferRequest, WantedOutput, packed
+from service.shelf import Shelf, version_number
+from service.tensors import OUTPUTS, InferRequest, WantedOutput, packed
 
 HEADER_LENGTH = b"inference-header-content-length"
 BINARY_TYPE = b"application/octet-stream"
-OUTPUTS = {"label": "BYTES", "probability": "FP32", "prediction_id": "BYTES", "scores": "FP32"}
-"""Names and types of what is answered; all but the scores `(n, columns)` have one element an instance."""
+LENGTH_DIGITS = 12
+
+
+class Inferred(NamedTuple):
+    """What a request was answered with, and what to remember of it."""
+
+    request: InferRequest
+    predicted: Predicted
+    remembered: bytes
 
 
 class InferRoute:
@@ -43,25 +50,27 @@ class InferRoute:
         length = _header_length(scope)
         named = scope.get("path_params", {}).get("version")
         serving = await self._shelf.get(None if named is None else version_number(named))
+        document = {"model_name": self._model, "model_version": str(serving.version)}
         if len(body) <= INLINE_BYTES:
             request, instances = self._read(memoryview(body), length)
             predicted = await self._batches.predict(serving, instances.rows, instances.task)
-        else:
-            request, instances, predicted = await asyncio.to_thread(
-                self._predict_alone, memoryview(body), length, serving
-            )
-        key = self._issuer.issue(serving.version, instances.remembered(), len(predicted.labels))
-        return _answer(request, {"model_name": self._model, "model_version": str(serving.version)}, key, predicted)
+            inferred = Inferred(request, predicted, instances.remembered())
+            return _answer(inferred, document, self._issued(serving, inferred))
+        inferred = await asyncio.to_thread(self._infer_alone, memoryview(body), length, serving)
+        return await asyncio.to_thread(_answer, inferred, document, self._issued(serving, inferred))
 
-    def _predict_alone(
-        self, body: memoryview, length: int | None, serving: Serving
-    ) -> tuple[InferRequest, Instances, Predicted]:
+    def _infer_alone(self, body: memoryview, length: int | None, serving: Serving) -> Inferred:
         request, instances = self._read(body, length)
-        return request, instances, Predicted(*serving.predictor.predict(instances.rows, instances.task))
+        predicted = Predicted(*serving.predictor.predict(instances.rows, instances.task))
+        return Inferred(request, predicted, instances.remembered())
+
+    def _issued(self, serving: Serving, inferred: Inferred) -> str:
+        return self._issuer.issue(serving.version, inferred.remembered, len(inferred.predicted.labels))
 
 
-def _answer(request: InferRequest, document: dict[str, Any], key: str, predicted: Predicted) -> Answer:
+def _answer(inferred: Inferred, document: dict[str, Any], key: str) -> Answer:
     """The wanted outputs in JSON, or as bytes after the JSON."""
+    request, predicted, _ = inferred
     if request.id is not None:
         document["id"] = request.id
     described, raws = [], []
@@ -103,18 +112,7 @@ def _header_length(scope: Scope) -> int | None:
     """
     for name, value in scope["headers"]:
         if name == HEADER_LENGTH:
-            if not value.isdigit() or len(value) > MAX_DIGITS:
+            if not value.isdigit() or len(value) > LENGTH_DIGITS:
                 raise RequestFault("invalid_request", "Inference-Header-Content-Length must be a number of bytes")
             return int(value)
     return None
-
-
-def version_number(named: str) -> int:
-    """The version that a path names.
-
-    Raises:
-        RequestFault: `unknown_version`, for what is no number.
-    """
-    if not named.isascii() or not named.isdigit() or len(named) > MAX_DIGITS:
-        raise RequestFault("unknown_version", "the model has no version of this number")
-    return int(named)

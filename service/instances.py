@@ -8,7 +8,7 @@ import msgspec
 
 from contracts.inputs import ImageInput, InputSpec, Rows, StoryInput, TabularInput, TensorInput, TextInput
 from feedback.join import encode_rows
-from service.decoding import decoded
+from service.decoding import check_keys, decoded
 from service.errors import RequestFault
 from service.tensors import InferRequest, Tensor, split
 
@@ -43,6 +43,9 @@ class InputReader:
         if length > len(body):
             raise RequestFault("wrong_shape", "the body is shorter than its header is said to be")
         request = decoded(_REQUEST, body[:length])
+        check_keys(body[:length], ("inputs",))
+        if len({wanted.name for wanted in request.outputs}) < len(request.outputs):
+            raise RequestFault("wrong_output", "an output may be wanted once")
         tensors = split(request, body[length:])
         for tensor in tensors:
             self._check_number(tensor)

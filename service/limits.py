@@ -62,18 +62,18 @@ class BodyReader:
             ClientGone: the client disconnected before the body was whole.
         """
         check_headers(scope["headers"], self._max_bytes, is_json)
-        message = await receive()
-        if message["type"] == "http.request" and not message.get("more_body", False):
-            body: bytes = message.get("body", b"")
-            if len(body) > self._max_bytes:
-                raise too_large(self._max_bytes)
-            return body
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                return await self._read_rest(message, receive)
+                message = await receive()
+                if message["type"] != "http.request" or message.get("more_body", False):
+                    return await self._read_rest(message, receive)
         except TimeoutError:
             detail = f"the body did not come within {BODY_SECONDS:.0f} s"
             raise RequestFault("body_too_slow", detail, [CLOSE]) from None
+        body: bytes = message.get("body", b"")
+        if len(body) > self._max_bytes:
+            raise too_large(self._max_bytes)
+        return body
 
     async def _read_rest(self, message: Message, receive: Receive) -> bytes:
         """The body of which `message` is the first part.
@@ -120,18 +120,25 @@ async def send_answer(send: Send, answer: Answer) -> None:
     await send({"type": "http.response.body", "body": answer.body})
 
 
-async def send_stream(send: Send, answer: Streamed) -> None:
+async def send_stream(receive: Receive, send: Send, answer: Streamed) -> None:
     """Sends a stream, as fast as the client reads.
 
     Raises:
+        ClientGone: the client left before the end.
         TimeoutError: the client reads nothing any more.
     """
     headers = [(b"content-type", answer.content_type), (b"x-accel-buffering", b"no")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    async for part in answer.parts:
-        async with asyncio.timeout(STALL_SECONDS):
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+    gone = asyncio.ensure_future(receive())  # after a whole body, the next that a server has to say
+    try:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        async for part in answer.parts:
+            if gone.done():
+                raise ClientGone
+            async with asyncio.timeout(STALL_SECONDS):
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
 
 
 def too_large(max_bytes: int) -> RequestFault:

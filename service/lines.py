@@ -1,8 +1,10 @@
 """Lines of JSON in, lines of JSON out: one instance each, and a bad one spoils no other."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+import io
+import itertools
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -12,9 +14,17 @@ from contracts.inputs import InputSpec, InstanceDecoder
 from service.batches import Predicted
 from service.champion import Champion, Serving
 from service.composer import Composer, Wish
+from service.errors import FAILED
 
 LINES_AT_A_TIME = 256
 """They pass the network together, and are answered by one version."""
+
+
+class _Worked(NamedTuple):
+    """Lines that passed the network together, or why each of them did not."""
+
+    lines: Sequence[bytes]
+    outcome: Predicted | LifelongError
 
 
 class LineAnswers:
@@ -25,38 +35,49 @@ class LineAnswers:
         self._compose = composer
 
     async def __call__(self, body: bytes, options: dict[str, Any], champion: Champion) -> AsyncIterator[bytes]:
-        """Lines in the order of the instances; blank ones are passed over. A fault of ours ends them with its line."""
+        """Lines in the order of the instances; blank ones are passed over.
+
+        A fault of ours is said in a last line and raised.
+        """
         wish = Wish(**options)
-        lines = [line for line in body.split(b"\n") if line.strip()]
-        for start in range(0, len(lines), LINES_AT_A_TIME):
-            bunch = lines[start : start + LINES_AT_A_TIME]
-            yield await asyncio.to_thread(self._answered, bunch, wish, champion.require())
+        lines = (line for line in io.BytesIO(body) if line.strip())
+        while bunch := list(itertools.islice(lines, LINES_AT_A_TIME)):
+            serving = champion.require()
+            try:
+                worked = await asyncio.to_thread(self._work, bunch, wish, serving)
+            except Exception:
+                yield _refused(FAILED)
+                raise
+            yield b"".join(self._composed(one, wish, serving) for one in worked)
 
-    def _answered(self, lines: Sequence[bytes], wish: Wish, serving: Serving) -> bytes:
+    def _work(self, lines: Sequence[bytes], wish: Wish, serving: Serving) -> list[_Worked]:
+        return list(self._worked(lines, wish, serving))
+
+    def _worked(self, lines: Sequence[bytes], wish: Wish, serving: Serving) -> Iterator[_Worked]:
         try:
-            return self._predicted(lines, wish, serving)
+            rows = self._decoder.batch(lines)
+            yield _Worked(lines, Predicted(*serving.predictor.predict(rows, wish.task)))
         except InvalidInstance as error:
-            if len(lines) > 1:
-                return b"".join(self._answered([line], wish, serving) for line in lines)
-            return _refused(error)
+            if len(lines) == 1:
+                yield _Worked(lines, error)
+                return
+            for line in lines:
+                yield from self._worked([line], wish, serving)
         except LifelongError as error:
-            return _refused(error) * len(lines)
+            yield _Worked(lines, error)
 
-    def _predicted(self, lines: Sequence[bytes], wish: Wish, serving: Serving) -> bytes:
-        rows = self._decoder.batch(lines)
-        predicted = Predicted(*serving.predictor.predict(rows, wish.task))
-        body = b'{"instances":[%s],"task":%s}' % (b",".join(lines), _json(wish.task))
-        answers = self._compose(serving, predicted, wish, body)
+    def _composed(self, worked: _Worked, wish: Wish, serving: Serving) -> bytes:
+        lines, outcome = worked
+        if isinstance(outcome, LifelongError):
+            return _refused(outcome) * len(lines)
+        body = b'{"instances":[%s],"task":%s}' % (b",".join(lines), msgspec.json.encode(wish.task))
+        answers = self._compose(serving, outcome, wish, body)
         made = (
             StreamedPrediction(one.prediction_id, one.label, one.probability, answers.version, one.scores)
             for one in answers.predictions
         )
-        return b"".join(_json(line) + b"\n" for line in made)
+        return b"".join(msgspec.json.encode(line) + b"\n" for line in made)
 
 
 def _refused(error: LifelongError) -> bytes:
-    return _json(RefusedLine(error.code, error.detail)) + b"\n"
-
-
-def _json(value: Any) -> bytes:
-    return msgspec.json.encode(value)
+    return msgspec.json.encode(RefusedLine(error.code, error.detail)) + b"\n"

@@ -3,6 +3,7 @@
 from typing import Any
 
 from contracts.events import IDENTIFIER_PATTERN, NAME_PATTERN, TASK_PATTERN
+from service.tensors import OUTPUTS
 
 
 def text_of(pattern: str) -> dict[str, Any]:
@@ -102,12 +103,13 @@ INFER = {
         "inputs": {"type": "array", "minItems": 1, "items": {**TENSOR, "additionalProperties": False}},
         "outputs": {
             "type": "array",
+            "maxItems": len(OUTPUTS),
             "items": {
                 "type": "object",
                 "required": ["name"],
                 "additionalProperties": False,
                 "properties": {
-                    "name": {"enum": ["label", "probability", "prediction_id", "scores"]},
+                    "name": {"enum": list(OUTPUTS)},
                     "parameters": {"type": "object"},
                 },
             },

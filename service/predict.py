@@ -1,7 +1,6 @@
 """The predict route: bytes to rows to labels to bytes, with nothing on the way that is not needed."""
 
 import asyncio
-import json
 import types
 from typing import Any
 
@@ -10,12 +9,12 @@ from numpy.typing import NDArray
 
 from contracts.errors import InvalidInstance
 from contracts.events import TaskName, explain
-from contracts.inputs import InputSpec, describe
+from contracts.inputs import ImageInput, InputSpec, TabularInput, describe
 from service.batches import Batches, Predicted
-from service.bodies import NDJSON, as_json, form_of, options_of
+from service.bodies import NDJSON, as_json, form_of, options_of, with_options
 from service.champion import Champion, Serving
 from service.composer import Composer, Wish
-from service.decoding import malformed
+from service.decoding import check_keys, malformed
 from service.errors import Answer, RequestFault, Streamed
 from service.limits import Headers, Scope
 from service.lines import LineAnswers
@@ -30,7 +29,7 @@ class RequestDecoder:
 
     def __init__(self, spec: InputSpec, max_instances: int) -> None:
         self.spec = spec
-        self._max_instances = max_instances
+        self.max_instances = max_instances
         fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
             ("instances", types.GenericAlias(list, (spec.instance_type,))),
             ("task", TaskName | None, None),
@@ -39,8 +38,12 @@ class RequestDecoder:
         request: Any = msgspec.defstruct("PredictRequest", fields, forbid_unknown_fields=True)
         self._decoder = msgspec.json.Decoder(request)
 
-    def __call__(self, body: bytes, options: dict[str, Any]) -> tuple[NDArray[Any], Wish]:
-        """The rows `(n, *row_shape)`, and what is wished with them: by the body, else by the address's `options`.
+    def has_files(self, body: bytes) -> bool:
+        """Whether the body may hold files of images, which take long to decode however small they are."""
+        return isinstance(self.spec, ImageInput) and body.count(b"{") > 1
+
+    def __call__(self, body: bytes) -> tuple[NDArray[Any], Wish]:
+        """The rows `(n, *row_shape)`, and what is wished with them.
 
         Raises:
             RequestFault: `malformed_json`, `invalid_request`, `duplicate_key` or `too_many_instances`.
@@ -52,17 +55,16 @@ class RequestDecoder:
             raise self._fault(error) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise malformed() from None
-        if body.count(b'"') > 2:
-            check_keys(body)
         n_instances = len(request.instances)
+        if body.count(b'"') > 2:
+            check_keys(body, FIELDS)
+            if isinstance(self.spec, TabularInput):
+                check_keys(body, tuple(self.spec.columns), n_instances)
         if n_instances == 0:
             raise RequestFault("invalid_request", "$.instances: at least one instance is needed")
-        if n_instances > self._max_instances:
-            raise RequestFault("too_many_instances", f"a request may have at most {self._max_instances} instances")
-        task, scores = request.task, request.scores
-        if options:
-            task, scores = task or options.get("task"), scores or options.get("scores", False)
-        return self.spec.encode(request.instances), Wish(task, scores)
+        if n_instances > self.max_instances:
+            raise RequestFault("too_many_instances", f"a request may have at most {self.max_instances} instances")
+        return self.spec.encode(request.instances), Wish(request.task, request.scores)
 
     def _fault(self, error: msgspec.ValidationError) -> RequestFault | InvalidInstance:
         text = explain(error)
@@ -94,30 +96,17 @@ class PredictRoute:
         if form == NDJSON:
             return Streamed(self._lines(body, options, self._champion), NDJSON)
         if form is not None:
-            body = await asyncio.to_thread(as_json, form, body, self._decode.spec)
-        if len(body) <= INLINE_BYTES:
-            rows, wish = self._decode(body, options)
+            decode = self._decode
+            body = await asyncio.to_thread(as_json, form, body, decode.spec, options, decode.max_instances)
+        elif options:
+            body = with_options(body, options)
+        if len(body) <= INLINE_BYTES and not self._decode.has_files(body):
+            rows, wish = self._decode(body)
             predicted = await self._batches.predict(serving, rows, wish.task)
         else:
-            predicted, wish = await asyncio.to_thread(self._predict_alone, body, options, serving)
+            predicted, wish = await asyncio.to_thread(self._predict_alone, body, serving)
         return Answer(200, msgspec.json.encode(self._compose(serving, predicted, wish, body)))
 
-    def _predict_alone(self, body: bytes, options: dict[str, Any], serving: Serving) -> tuple[Predicted, Wish]:
-        rows, wish = self._decode(body, options)
+    def _predict_alone(self, body: bytes, serving: Serving) -> tuple[Predicted, Wish]:
+        rows, wish = self._decode(body)
         return Predicted(*serving.predictor.predict(rows, wish.task)), wish
-
-
-def check_keys(body: bytes) -> None:
-    """Refuses a key that occurs twice, of which JSON readers silently drop one.
-
-    Raises:
-        RequestFault: `duplicate_key`.
-    """
-    if all(body.count(b'"%s"' % field.encode()) <= 1 for field in FIELDS) and b"\\u" not in body:
-        return
-    json.loads(body, object_pairs_hook=_without_duplicates)
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> None:
-    if len({key for key, _ in pairs}) < len(pairs):
-        raise RequestFault("duplicate_key", "the body names one key twice")

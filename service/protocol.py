@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import version as installed
 from typing import Annotated, Any
 
@@ -9,13 +10,15 @@ import msgspec
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
+from contracts.errors import LifelongError
 from contracts.inputs import ImageInput, InputSpec, StoryInput, TabularInput, TensorInput, TextInput
 from service import openapi
 from service.access import Entrances
 from service.asking import Delegated, json_answer
 from service.errors import RequestFault
 from service.hosting import Host
-from service.infer import OUTPUTS, version_number
+from service.shelf import version_number
+from service.tensors import OUTPUTS
 
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
 PLATFORM = "pytorch"
@@ -104,9 +107,11 @@ def _add_infer(router: APIRouter, find: Callable[[str], Awaitable[Host]]) -> Non
 
 
 async def _versions(host: Host) -> list[int]:
-    """The registered versions and the champion, which may not be registered yet."""
-    serving = host.champion.serving
-    return sorted({*await host.hub.registered(), *([serving.version] if serving else [])})
+    """The registered versions, unless the registry is away, and the champion, which may not be registered yet."""
+    serving, registered = host.champion.serving, list[int]()
+    with suppress(LifelongError):
+        registered = await host.hub.registered()
+    return sorted({*registered, *([serving.version] if serving else [])})
 
 
 async def _known(host: Host, version: str) -> int:

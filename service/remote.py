@@ -9,6 +9,7 @@ from prometheus_client.core import Metric
 from ray.actor import ActorHandle
 from ray.exceptions import RayError, RayTaskError
 
+from contracts.errors import LifelongError
 from contracts.status import NAMESPACE, hub_name, trainer_name
 from service.counts import Increments
 from service.errors import PartUnavailable
@@ -34,6 +35,7 @@ class RemoteActor:
         """The method's result.
 
         Raises:
+            LifelongError: what the method itself raised.
             PartUnavailable: `hub_unavailable` or `trainer_unavailable`: there is no such actor, no answer in time, or a
                 fault instead of one.
         """
@@ -41,6 +43,8 @@ class RemoteActor:
             handle = self._handle = self._handle or await asyncio.to_thread(_find, self._name)
             return await asyncio.wait_for(getattr(handle, method).remote(*arguments), self._seconds)
         except (RayError, LookupError, TimeoutError) as error:
+            if isinstance(error, RayTaskError) and isinstance(error.cause, LifelongError):
+                raise error.cause from None
             self._handle = None
             if isinstance(error, RayTaskError):
                 LOGGER.error("the %s failed in %s", self._part, method, exc_info=error)

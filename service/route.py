@@ -53,8 +53,7 @@ class FastRoute:
         try:
             answer = await self._answer(scope, receive)
             if isinstance(answer, Streamed):
-                await self._send_stream(send, answer)
-                outcome = "ok"
+                outcome = await self._send_stream(receive, send, answer)
             else:
                 await send_answer(send, answer)
                 outcome = answer.outcome
@@ -82,9 +81,16 @@ class FastRoute:
             LOGGER.exception("a %s request failed", self._name)
             return internal_error()
 
-    async def _send_stream(self, send: Send, answer: Streamed) -> None:
+    async def _send_stream(self, receive: Receive, send: Send, answer: Streamed) -> str:
+        """Sends it and says how it ended; what fails within has said so in the stream's last line."""
         self._in_flight += 1
         try:
-            await send_stream(send, answer)
+            await send_stream(receive, send, answer)
+        except (ClientGone, TimeoutError):
+            raise
+        except Exception:
+            LOGGER.exception("a %s stream failed", self._name)
+            return "internal_error"
         finally:
             self._in_flight -= 1
+        return "ok"

@@ -18,11 +18,11 @@ from service.decoding import decoded
 from service.errors import PartUnavailable, RequestFault
 from service.faults import handle_faults
 from service.hosting import Host
-from service.infer import version_number
 from service.limits import BodyReader
 from service.pages import add_pages
 from service.protocol import add_protocol
 from service.settings import ServingSettings
+from service.shelf import version_number
 from service.stream import Streams
 from service.telemetry import Exposition
 

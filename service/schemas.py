@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, get_args
 
+from contracts.answers import Method
 from contracts.inputs import (
     MAX_TEXT_CHARACTERS,
     ImageInput,
@@ -14,7 +15,6 @@ from contracts.inputs import (
     describe,
 )
 from service import openapi
-from service.champion import Method
 
 TOO_LARGE = 2.0**128 - 2.0**103
 """What float32 rounds to infinity, and nothing smaller."""

@@ -1,15 +1,21 @@
 """Versions that are not the champion, loaded because a request named them."""
 
 import asyncio
+import time
 from collections import OrderedDict
 from typing import Protocol
 
+from contracts.errors import LifelongError
 from service.champion import Champion, Load, Serving
-from service.errors import RequestFault
+from service.errors import PartUnavailable, RequestFault
 from service.followers import Generation
 
 KEPT = 2
 """Each is a whole network in memory."""
+REFUSED_SECONDS = 2.0
+"""So long a version that could not be had is refused without looking again."""
+MAX_REFUSED = 1000
+VERSION_DIGITS = 9
 
 
 class Files(Protocol):
@@ -28,28 +34,69 @@ class Shelf:
         self._hub = hub
         self._load = loader
         self._loaded: OrderedDict[int, Serving] = OrderedDict()
-        self._loading = asyncio.Lock()
+        self._loading: dict[int, asyncio.Task[Serving]] = {}
+        self._refused: dict[int, tuple[float, RequestFault]] = {}
 
     async def get(self, version: int | None) -> Serving:
         """The named version, or the champion for None; once loaded it is served from memory.
 
         Raises:
-            RequestFault: `unknown_version`; without a version as `Champion.require`.
-            LifelongError: the version cannot be loaded, or the hub is away.
+            RequestFault: `unknown_version`, or `version_not_kept` for one that cannot be loaded any more; without a
+                version as `Champion.require`.
+            PartUnavailable: the hub or the registry is away.
         """
         champion = self._champion.serving
         if version is None or (champion is not None and champion.version == version):
             return self._champion.require()
-        async with self._loading:
-            if version not in self._loaded:
-                self._loaded[version] = await self._read(version)
+        if version in self._loaded:
             self._loaded.move_to_end(version)
-            while len(self._loaded) > KEPT:
-                self._loaded.popitem(last=False)
             return self._loaded[version]
+        self._check_refused(version)
+        if version not in self._loading:
+            self._loading[version] = asyncio.create_task(self._read(version))
+        return await asyncio.shield(self._loading[version])
 
     async def _read(self, version: int) -> Serving:
-        files = await self._hub.files(version)
-        if files is None:
-            raise RequestFault("unknown_version", "the registry holds no such version")
-        return await asyncio.to_thread(self._load, Generation(is_announced=False, number=0), files)
+        try:
+            files = await self._hub.files(version)
+            if files is None:
+                raise RequestFault("unknown_version", "the registry holds no such version, or not all of it")
+            serving = await asyncio.to_thread(self._load, Generation(is_announced=False, number=0), files)
+        except PartUnavailable:
+            raise
+        except RequestFault as error:
+            raise self._refuse(version, error) from None
+        except LifelongError as error:
+            fault = RequestFault("version_not_kept", f"the version cannot be loaded any more: {error.detail}")
+            raise self._refuse(version, fault) from None
+        finally:
+            del self._loading[version]
+        self._loaded[version] = serving
+        while len(self._loaded) > KEPT:
+            self._loaded.popitem(last=False)
+        return serving
+
+    def _refuse(self, version: int, fault: RequestFault) -> RequestFault:
+        if len(self._refused) >= MAX_REFUSED:
+            self._refused.clear()
+        self._refused[version] = time.monotonic(), fault
+        return fault
+
+    def _check_refused(self, version: int) -> None:
+        at, fault = self._refused.get(version, (0.0, None))
+        if fault is None:
+            return
+        if time.monotonic() - at < REFUSED_SECONDS:
+            raise fault
+        del self._refused[version]
+
+
+def version_number(named: str) -> int:
+    """The version that a path names.
+
+    Raises:
+        RequestFault: `unknown_version`, for what is no number.
+    """
+    if not named.isascii() or not named.isdigit() or len(named) > VERSION_DIGITS:
+        raise RequestFault("unknown_version", "the model has no version of this number")
+    return int(named)

@@ -29,6 +29,8 @@ NUMBERS = {
 }
 """The protocol's types of numbers, as NumPy names them."""
 BYTES = "BYTES"
+OUTPUTS = {"label": "BYTES", "probability": "FP32", "prediction_id": "BYTES", "scores": "FP32"}
+"""Names and types of what is answered; all but the scores `(n, columns)` have one element an instance."""
 LENGTH = struct.Struct("<I")
 """Before every element of a binary BYTES tensor: how many bytes it has."""
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
@@ -80,7 +82,7 @@ class InferRequest(msgspec.Struct, forbid_unknown_fields=True):
     model_name: str | None = None
     model_version: str | None = None
     id: Annotated[str, msgspec.Meta(pattern=IDENTIFIER_PATTERN)] | None = None
-    outputs: list[WantedOutput] = []
+    outputs: Annotated[list[WantedOutput], msgspec.Meta(max_length=len(OUTPUTS))] = []
     parameters: RequestParameters = RequestParameters()
 
 

@@ -1,5 +1,6 @@
 """Bearer tokens: made once, shown once, kept as their SHA-256 in a file that is read again when it changes."""
 
+import fcntl
 import hashlib
 import logging
 import os
@@ -7,7 +8,8 @@ import secrets
 import stat
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -87,6 +89,24 @@ def write(path: Path, tokens: Sequence[Token]) -> None:
         raise _bad(path, f"cannot be written: {error.strerror}") from None
 
 
+@contextmanager
+def changing(path: Path) -> Iterator[list[Token]]:
+    """The tokens of a file to be changed inside, one program at a time; they are written when nothing was raised.
+
+    Raises:
+        InvalidConfiguration: `bad_token_file`, as `read` and `write`.
+    """
+    try:
+        lock = path.with_name(f"{path.name}.lock").open("w")
+    except OSError as error:
+        raise _bad(path, f"cannot be written: {error.strerror}") from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        tokens = read(path)
+        yield tokens
+        write(path, tokens)
+
+
 def issue(name: str, roles: Sequence[Role]) -> tuple[Token, str]:
     """A new token and its secret of 256 random bits, which nothing keeps."""
     secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
@@ -138,12 +158,12 @@ def _by_digest(tokens: Sequence[Token]) -> dict[str, frozenset[Role]]:
     return {token.sha256: frozenset(token.roles) for token in tokens}
 
 
-def _signature(path: Path) -> tuple[int, int] | None:
+def _signature(path: Path) -> tuple[int, int, int] | None:
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _bad(path: Path, fact: str) -> InvalidConfiguration:

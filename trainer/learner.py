@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from networks.flat import Network
+from networks.standardise import observe
 from trainer.batch import Batch, concatenate
 from trainer.captured import step_for
 from trainer.guard import Quarantine, Snapshot, all_finite
@@ -71,7 +72,7 @@ class Learner:
         network, device = self.network, self.network.theta.device
         curvature, before = self.strategy.curvature(), Snapshot(network, self._optimiser)
         known = len(self._quarantine.ids)
-        network.observe(self._quarantine.sound(batch).inputs.to(device))
+        observe(network.module, self._quarantine.sound(batch).inputs.to(device))
         with network.computing_in(PRECISIONS[self._settings.precision]):
             pieces = map(self._quarantine.sound, self._pieces(batch.to(device), recent.to(device), steps))
             losses = [self._learn(rows, curvature) for rows in pieces if len(rows)]

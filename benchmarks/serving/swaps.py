@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import ExitStack, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,33 +38,32 @@ WARM_UP_SECONDS = 2.0
 
 @dataclass
 class Swaps:
-    """Announces versions in turn; each is loaded and served although its number was served before."""
+    """Announces version after version, each with weights of its own."""
 
     announce: Callable[[int, dict[str, bytes]], None]
     port: int
-    files: list[dict[str, bytes]] = field(default_factory=lambda: [artifact(number).files() for number in (1, 2)])
     generation: int = 1
 
     def during(self, seconds: float) -> int:
         """One swap in the middle of every second; returns how many."""
         started, n_swaps = time.monotonic(), int(seconds)
         for number in range(n_swaps):
-            time.sleep(max(0.0, started + number + 0.5 - time.monotonic()))
             self.generation += 1
-            self.announce(self.generation, self.files[(self.generation - 1) % 2])
+            files = artifact(self.generation).files()
+            time.sleep(max(0.0, started + number + 0.5 - time.monotonic()))
+            self.announce(self.generation, files)
         return n_swaps
 
     def settle(self) -> None:
         """Waits until the last one is served; raises SystemExit when it never is."""
-        version = (self.generation - 1) % 2 + 1
         deadline = time.monotonic() + SETTLE_SECONDS
         with httpx.Client(trust_env=False) as client:
             while time.monotonic() < deadline:
                 url = f"http://127.0.0.1:{self.port}{REQUEST.path}"
                 answer = client.post(url, content=REQUEST.body, headers=dict(REQUEST.headers))
-                if answer.json()["version"] == version:
+                if answer.json()["version"] == self.generation:
                     return
-        raise SystemExit(f"version {version} was announced and is not served after {SETTLE_SECONDS:.0f} s")
+        raise SystemExit(f"version {self.generation} was announced and is not served after {SETTLE_SECONDS:.0f} s")
 
 
 def measure(generator: Executor, swaps: Swaps, rate: float, seconds: float, rounds: int) -> dict[str, Any]:

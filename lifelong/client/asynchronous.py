@@ -9,12 +9,12 @@ from typing import Any, Self, TypeVar
 import httpx
 from numpy.typing import ArrayLike
 
-from contracts.answers import Explanation, Predictions, Receipt, RefusedLine, StreamedPrediction
+from contracts.answers import Explanation, Method, Predictions, Receipt, RefusedLine, StreamedPrediction
 from contracts.events import FeedbackEvent
 from contracts.status import Matrix, News, VersionRecord
 from lifelong.client.answers import ClosedTask, Inference, RolledBack, VersionPage
 from lifelong.client.arguments import http_options
-from lifelong.client.calls import Calls, Instances, Method
+from lifelong.client.calls import Calls, Instances
 from lifelong.client.lines import Bunch, Bunching, bunches
 from lifelong.client.patience import PATIENT, Patience
 from lifelong.client.steps import Exchange, Flow, Give, Outcome, Pause, Read, Request

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 from numpy.typing import ArrayLike, NDArray
 
-from contracts.answers import Explanation, Predictions, Receipt, RefusedLine, StreamedPrediction
+from contracts.answers import Explanation, Method, Predictions, Receipt, RefusedLine, StreamedPrediction
 from contracts.events import TASK_PATTERN, FeedbackEvent
 from contracts.names import SIMPLE_NAME
 from contracts.status import Matrix, News, VersionRecord
@@ -29,7 +29,6 @@ JSON: Headers = (("content-type", "application/json"),)
 NDJSON = "application/x-ndjson"
 EVENT_STREAM = "text/event-stream"
 MODEL_PATTERN = rf"^{SIMPLE_NAME}\Z"
-Method = Literal["saliency", "integrated_gradients", "smooth_grad"]
 Instances = Sequence[Any] | NDArray[Any]
 Mark = Literal["processed_through", "served_through"]
 Document = TypeVar("Document")

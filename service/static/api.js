@@ -76,8 +76,9 @@ export async function patient(path, options, onWait = () => {}) {
 }
 
 /** The command that asks the same; a token stays a variable of the shell. */
-export function curl(path, body) {
-  const parts = [`curl ${new URL(path, document.baseURI)}`];
+export function curl(path, body, method = "GET") {
+  const how = method !== "GET" && body === undefined ? `-X ${method} ` : "";
+  const parts = [`curl ${how}${new URL(path, document.baseURI)}`];
   if (token()) parts.push("-H \"authorization: Bearer $LIFELONG_TOKEN\"");
   if (body !== undefined) {
     parts.push("-H 'content-type: application/json'", `-d '${JSON.stringify(body).replaceAll("'", "'\\''")}'`);

@@ -20,6 +20,12 @@ export class Asking extends EventTarget {
     this.timer = setTimeout(() => this.ask(), PAUSE_MS);
   }
 
+  /** Nothing that was asked is shown any more: another model has the page. */
+  close() {
+    clearTimeout(this.timer);
+    this.turn += 1;
+  }
+
   /** The instance, or null with the reason shown. */
   instance() {
     try {
@@ -41,7 +47,7 @@ export class Asking extends EventTarget {
     if (instance === null) return;
     this.turn += 1;
     const turn = this.turn;
-    const answer = await this.predict(instance).catch((problem) => ({ problem }));
+    const answer = await this.predict(instance, turn).catch((problem) => ({ problem }));
     if (turn === this.turn) this.show(instance, answer);
   }
 
@@ -50,10 +56,12 @@ export class Asking extends EventTarget {
     return { instances: [instance], scores: true, ...(task ? { task } : {}) };
   }
 
-  async predict(instance) {
+  async predict(instance, turn) {
     const path = `${this.store.base}/predict`;
     const body = this.body(instance);
-    const answer = await patient(path, { method: "POST", body }, (problem, seconds) => showProblem(problem, null, seconds));
+    const answer = await patient(path, { method: "POST", body }, (problem, seconds) => {
+      if (turn === this.turn) showProblem(problem, null, seconds);
+    });
     return { version: answer.version, path, body, ...answer.predictions[0] };
   }
 

@@ -37,6 +37,7 @@ class Page {
 
   close() {
     this.store.close();
+    this.asking?.close();
     this.explaining?.close();
     this.teaching?.close();
   }

@@ -44,8 +44,7 @@ function operation({ method, path, facts }, document) {
 }
 
 function command(method, path, body) {
-  const said = curl(path.slice(1), body).replaceAll("%7B", "{").replaceAll("%7D", "}");
-  return method === "get" || body !== undefined ? said : said.replace("curl ", `curl -X ${method.toUpperCase()} `);
+  return curl(path.slice(1), body, method.toUpperCase()).replaceAll("%7B", "{").replaceAll("%7D", "}");
 }
 
 function parameters(all, operation, document) {

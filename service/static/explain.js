@@ -6,7 +6,7 @@ const FOR = [255, 176, 32];
 const AGAINST = [64, 156, 255];
 /** How much of the picture shows below the map. */
 const DIMMED = 0.45;
-const deepest = (values) => Math.max(...values.flat(Infinity).map(Math.abs), 1e-12);
+const deepest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-12);
 
 /** Explains each answer of `asking` while the switch is on. */
 export class Explaining {
@@ -73,8 +73,8 @@ export class Explaining {
 /** One map over the picture, channels added up. */
 function overlay(attribution, plane) {
   const [height, width] = [plane.length, plane[0].length];
-  const flat = attribution.flat(Infinity);
-  const values = plane.flat().map((_, index) => {
+  const [flat, grounds] = [attribution.flat(Infinity), plane.flat()];
+  const values = grounds.map((_, index) => {
     let sum = 0;
     for (let place = index; place < flat.length; place += height * width) sum += flat[place];
     return sum;
@@ -86,7 +86,7 @@ function overlay(attribution, plane) {
   values.forEach((value, index) => {
     const weight = Math.abs(value) / most;
     const tint = value >= 0 ? FOR : AGAINST;
-    const ground = DIMMED * plane.flat()[index];
+    const ground = DIMMED * grounds[index];
     image.data.set([...tint.map((part) => weight * part + (1 - weight) * ground), 255], 4 * index);
   });
   canvas.getContext("2d").putImageData(image, 0, 0);

@@ -23,7 +23,7 @@ function confirm({ title, sentences, action, path, body, done }) {
       go.disabled = false;
     }
   });
-  at("confirm-tools").replaceChildren(copyButton("Copy as curl", () => curl(path, body)), cancel, go);
+  at("confirm-tools").replaceChildren(copyButton("Copy as curl", () => curl(path, body, "POST")), cancel, go);
   dialog.showModal();
   cancel.focus();
 }

@@ -33,7 +33,7 @@ function opened(isRefused) {
       at("token-input").value = "";
       declined = dialog.returnValue !== "give" || !given;
       if (!declined) sessionStorage.setItem(KEY, given);
-      at("sign-out").hidden = !token();
+      showWhatIsOpen();
       resolve(!declined);
     }, { once: true });
   });
@@ -44,8 +44,14 @@ export function reconsider() {
   declined = false;
 }
 
-export function prepareToken() {
+/** A link cannot carry a token: what needs one is not offered as a link then. */
+function showWhatIsOpen() {
   at("sign-out").hidden = !token();
+  for (const link of document.querySelectorAll("[data-guarded]")) link.hidden = Boolean(token());
+}
+
+export function prepareToken() {
+  showWhatIsOpen();
   at("sign-out").addEventListener("click", forgetToken);
   for (const button of document.querySelectorAll("dialog [data-close]")) {
     button.addEventListener("click", () => button.closest("dialog").close());

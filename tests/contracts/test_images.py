@@ -3,6 +3,7 @@
 import base64
 import io
 import zlib
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -13,12 +14,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from contracts.errors import InvalidInstance
-from contracts.images import MAX_PIXELS, decode_image
+from contracts.images import MAX_PIXELS, ImageFiles
 from contracts.inputs import ImageInput, InstanceDecoder
 
 pytestmark = pytest.mark.unit
 GRAY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 COLOUR = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
+
+
+def decode_image(content: bytes, shape: Sequence[int]) -> np.ndarray:
+    return ImageFiles(shape).decode(content)
 
 
 def encoded(pixels: np.ndarray, form: str = "PNG", mode: str | None = None, **options: object) -> bytes:
@@ -89,6 +94,21 @@ def test_a_file_that_claims_too_many_pixels_is_not_unpacked() -> None:
     png += (len(data) - 4).to_bytes(4, "big") + data + zlib.crc32(data).to_bytes(4, "big")
     with pytest.raises(InvalidInstance, match="at most"):
         decode_image(png, (8, 8))
+
+
+def test_the_files_of_a_request_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contracts.images.MAX_PIXELS_TOGETHER", 3 * GRAY.size)
+    files = ImageFiles((8, 8))
+    for _ in range(3):
+        files.decode(encoded(GRAY))
+    with pytest.raises(InvalidInstance, match="those of a request"):
+        files.decode(encoded(GRAY))
+
+
+def test_a_large_photo_is_scaled_while_it_is_read() -> None:
+    large = np.kron(GRAY, np.ones((100, 100), np.uint8))
+    found = decode_image(encoded(large, "JPEG", quality=95), (8, 8)).astype(int)
+    assert np.abs(found - GRAY).max() <= 12
 
 
 def test_no_file_has_two_channels() -> None:

@@ -99,7 +99,7 @@ def test_an_id_that_a_row_brings_is_kept(tmp_path: Path) -> None:
         ("a.csv", "label,a,a\n1,2,3\n", "must name each column once"),
         ("a.csv", "label,a,b\n1,2\n", "line 2: not a row like the header"),
         ("a.csv", "label,a,b\n1,2,x\n", "line 2: a value is not a number"),
-        ("a.csv", "label,a,b\n1,2,nan\n", "line 2: a value is not finite"),
+        ("a.csv", "label,a,b\n1,2,nan\n", "line 2: a value is not a number"),
         ("a.csv", "label,a\n1,2\n", "line 2: 1 cells, expected as many as [2] has"),
         ("a.csv", "label,instance\n1,[1\n", "the column instance is not JSON"),
         ("a.npz", "no archive", "not an npz file"),

@@ -10,7 +10,7 @@ from contracts.labels import Column
 from contracts.versions import ModelDocument
 from networks.build import build, from_document
 from networks.settings import MlpSpec, PerTaskSpec
-from networks.standardise import FITTED_ROWS, LARGEST, Standardise
+from networks.standardise import FITTED_ROWS, LARGEST, Standardise, observe
 from trainer.batch import Batch
 from trainer.learner import Learner
 from trainer.settings import LearnerSettings
@@ -67,7 +67,7 @@ def test_a_constant_column_and_an_outlier_do_no_harm() -> None:
 def test_a_version_has_its_own_scale() -> None:
     network = build(MlpSpec(hidden=[4]), SPEC, CLASSES, seed=1)
     given = torch.randn(20, 4)
-    network.observe(given)
+    observe(network.module, given)
     document = ModelDocument(
         model="pets",
         version=1,
@@ -86,7 +86,7 @@ def test_a_version_has_its_own_scale() -> None:
 def accuracy(kind: str) -> float:
     """On held-out rows, of a network that learned whether an income of any currency is above its mean."""
     spec = TabularInput.model_validate({"kind": "tabular", "columns": {"income": kind}})
-    income = GENERATOR.normal(-1e6, 1e5, 600)
+    income = np.random.default_rng(1).normal(-1e6, 1e5, 600)
     instances = [{"income": float(one)} for one in income]
     targets = torch.from_numpy((income > -1e6).astype(np.int64))
     encoded = torch.from_numpy(spec.encode(instances))
@@ -94,14 +94,14 @@ def accuracy(kind: str) -> float:
     learner = Learner(network, Naive(), LearnerSettings())
     batch = Batch(torch.arange(500), encoded[:500], targets[:500], torch.zeros(500, dtype=torch.int64))
     learner.before_task(0)
-    for number in range(60):
+    for number in range(100):
         learner.train(batch, batch, 4, number)
     return float((network(encoded[500:]).argmax(dim=1) == targets[500:]).float().mean())
 
 
 def test_a_column_of_any_scale_is_learned() -> None:
-    assert accuracy("fitted") > 0.95
-    assert accuracy("number") < 0.8
+    assert accuracy("fitted") > 0.9
+    assert accuracy("number") < 0.7
 
 
 def test_strategies_that_keep_tasks_apart_refuse_what_all_tasks_share() -> None:

@@ -164,6 +164,20 @@ def test_without_tokens_the_document_names_none(tmp_path: Path) -> None:
         assert "security" not in service.get("/openapi.json").document["paths"]["/v1/models"]["get"]
 
 
+@pytest.mark.parametrize("site", [b"cross-site", b"same-site"])
+def test_another_sites_page_cannot_use_an_open_service(tmp_path: Path, site: bytes) -> None:
+    with InProcessService(tmp_path) as service:
+        service.promote(artifact(7, weights=b""), 1)
+        for (method, template), need in ROUTES.items():
+            target = template.format(model="pets", version="7", task="x", name="icon.svg")
+            if target.endswith("/stream"):
+                continue
+            status = service.request(method, target, [b""], [(b"sec-fetch-site", site)]).status
+            assert (status == 403) == (need in (PREDICT, FEEDBACK, OPERATE))
+        own = service.request("POST", "/v1/models/pets/rollback", [b""], [(b"sec-fetch-site", b"same-origin")])
+        assert own.status == 200
+
+
 def test_tokens_come_and_go_while_the_service_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "LOOK_SECONDS", 0.0)
     subject = Tokens(path)
@@ -190,6 +204,9 @@ def test_a_damaged_file_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPa
             path.write_text('{"tokens":[]}')
             path.chmod(0o644)
     assert subject.roles(secret) == {Role.ADMIN}
+    if damage == "open":
+        path.chmod(0o600)
+        assert subject.roles(secret) is None
 
 
 def test_a_secret_is_kept_nowhere(path: Path) -> None:

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from contracts.inputs import parse_input
+from contracts.labels import Column, LabelSpec
 from service.lines import LINES_AT_A_TIME
 from service.settings import ServingSettings
-from tests.service.inprocess import InProcessService, Reply
+from tests.service.inprocess import InProcessService, Reply, load_failing
 from tests.service.versions import TENSOR, artifact
 
 pytestmark = pytest.mark.unit
@@ -86,11 +87,69 @@ def test_a_text_column_is_called_instance(tmp_path: Path) -> None:
         (b"a,b\n1,2\n", 422, "wrong_shape"),
         (b"a,b,c,d\n1,2,3,nan\n", 422, "wrong_type"),
         (b"a,b,c,d\n1,2,3,1e39\n", 422, "out_of_range"),
+        (b"a,b,c,d\n1,2,3,1_0\n", 422, "wrong_type"),
+        (b"instance\n" + b"[" * 5000 + b"\n", 422, "wrong_type"),
     ],
 )
 def test_bad_csv_is_named(pets: InProcessService, body: bytes, status: int, error: str) -> None:
     reply = post(pets, body, b"text/csv")
     assert (reply.status, reply.document["error"]) == (status, error)
+
+
+def test_a_long_cell_is_a_cell(tmp_path: Path) -> None:
+    spec = {"kind": "tensor", "shape": [300, 300]}
+    with service_of(tmp_path, spec) as service:
+        service.promote(artifact(1, spec=spec, weights=b""), 1)
+        row = msgspec.json.encode([[0.25] * 300] * 300)
+        assert len(labels(post(service, b'instance\n"' + row + b'"\n', b"text/csv"))) == 1
+
+
+def test_rows_beyond_the_limit_are_not_even_read(tmp_path: Path) -> None:
+    with service_of(tmp_path, TENSOR, settings=ServingSettings(max_instances=2)) as service:
+        service.promote(artifact(7, weights=b""), 1)
+        reply = post(service, b"a,b,c,d\n" + b"1,2,3,4\n" * 3 + b"bad\n", b"text/csv")
+    assert (reply.status, reply.document["error"]) == (413, "too_many_instances")
+
+
+@pytest.mark.parametrize(
+    ("media", "body"),
+    [
+        (b"text/csv", b"a,b,c,d\n1,2,3,4\n"),
+        (NDJSON, b"[1,2,3,4]\n"),
+        (b"application/json", b'{"instances":[[1,2,3,4]]}'),
+    ],
+    ids=["csv", "lines", "json"],
+)
+def test_the_task_of_the_address_is_that_of_the_correction(tmp_path: Path, media: bytes, body: bytes) -> None:
+    columns = [Column("cat", "home"), Column("dog", "home")]
+    with service_of(tmp_path, TENSOR, labels=LabelSpec(scenario="task")) as service:
+        service.promote(artifact(1, columns=columns, weights=b""), 1)
+        reply = post(service, body, media, "?task=home")
+        assert reply.status == 200, reply.body
+        answer = msgspec.json.decode(reply.body.splitlines()[0])
+        key = answer.get("predictions", [answer])[0]["prediction_id"]
+        assert service.feedback({"events": [{"prediction_id": key, "label": "cat"}]}).status == 202
+        assert service.stored()[0]["task"] == "home"
+
+
+def test_a_member_that_body_and_address_both_say_is_there_twice(pets: InProcessService) -> None:
+    reply = pets.post(f"{PREDICT}?scores=true", {"instances": [[1, 2, 3, 4]], "scores": False})
+    assert (reply.status, reply.document["error"]) == (422, "duplicate_key")
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    with service_of(tmp_path, TABULAR) as service:
+        service.promote(artifact(1, spec=TABULAR, weights=b""), 1)
+        twice = b'{"instances":[{"age":1,"age":2,"colour":"red"}]}'
+        assert service.predict(twice).document["error"] == "duplicate_key"
+        assert service.predict({"instances": [{"age": 1, "colour": "red"}] * 3}).status == 200
+
+
+def test_a_fault_of_ours_ends_the_stream_with_its_line(tmp_path: Path) -> None:
+    with service_of(tmp_path, TENSOR, loader=load_failing) as service:
+        service.promote(artifact(7, weights=b""), 1)
+        [only] = lines(post(service, b"[1,2,3,4]\n" * 600, NDJSON))
+        assert only["error"] == "internal_error"
 
 
 def test_a_bad_line_of_csv_is_told_by_its_number(pets: InProcessService) -> None:

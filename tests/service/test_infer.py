@@ -184,6 +184,14 @@ BAD: list[tuple[str, Any, int, str]] = [
     ("beyond int64", {"inputs": [tensor([2**70] * 4, [1, 4], "INT64")]}, 422, "out_of_range"),
     ("no data", {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32"}]}, 422, "wrong_shape"),
     ("unknown output", {"inputs": [tensor([1] * 4, [1, 4])], "outputs": [{"name": "y"}]}, 422, "wrong_output"),
+    (
+        "one output twice",
+        {"inputs": [tensor([1] * 4, [1, 4])], "outputs": [{"name": "label"}] * 2},
+        422,
+        "wrong_output",
+    ),
+    ("many outputs", {"inputs": [tensor([1] * 4, [1, 4])], "outputs": [{"name": "label"}] * 9}, 422, "invalid_request"),
+    ("inputs twice", b'{"inputs":[],"inputs":[]}', 422, "duplicate_key"),
     ("not JSON", b"{", 400, "malformed_json"),
     ("an id that is none", {"id": "a\nb", "inputs": []}, 422, "invalid_request"),
 ]

@@ -31,7 +31,7 @@ async def dawdle(app: Any, first: bytes, sent: asyncio.Event, leave: asyncio.Eve
 
     async def receive() -> dict[str, Any]:
         nonlocal begun
-        if not begun:
+        if first and not begun:
             begun = True
             return {"type": "http.request", "body": first, "more_body": True}
         sent.set()
@@ -62,8 +62,9 @@ def test_a_slow_body_takes_nobodys_place(pets: InProcessService) -> None:
 
 def test_a_body_that_never_ends_is_refused_in_time(pets: InProcessService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.limits.BODY_SECONDS", 0.02)
-    reply = pets.run(dawdle(pets.app, b"{", asyncio.Event(), asyncio.Event()))
-    assert (reply.status, reply.document["error"]) == (408, "body_too_slow")
+    for first in (b"{", b""):
+        reply = pets.run(dawdle(pets.app, first, asyncio.Event(), asyncio.Event()))
+        assert (reply.status, reply.document["error"]) == (408, "body_too_slow")
 
 
 def test_memory_for_bodies_on_their_way_is_bounded(pets: InProcessService, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,13 +99,36 @@ def test_requests_beyond_the_limit_are_told_to_come_again(pets: InProcessService
     assert all(reply.headers["retry-after"].isdigit() for reply in replies if reply.status == 429)
 
 
+def test_a_client_that_leaves_ends_its_stream(pets: InProcessService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.lines.LINES_AT_A_TIME", 1)
+    scope = {"type": "http", "method": "POST", "path": PREDICT, "query_string": b""}
+    scope["headers"] = [(b"content-type", b"application/x-ndjson")]
+    messages: list[Any] = [{"type": "http.request", "body": b"[1,2,3,4]\n" * 100, "more_body": False}]
+    messages.append({"type": "http.disconnect"})
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    pets.run(pets.app(scope, receive, send))
+    assert len(sent) < 10
+    assert pets.predict({"instances": [[1, 2, 3, 4]]}).status == 200
+
+
 def test_a_reader_that_stops_reading_ends_its_stream(pets: InProcessService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.limits.STALL_SECONDS", 0.02)
     scope = {"type": "http", "method": "POST", "path": PREDICT, "query_string": b""}
     scope["headers"] = [(b"content-type", b"application/x-ndjson")]
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"[1,2,3,4]\n", "more_body": False}
+    messages: list[Any] = [{"type": "http.request", "body": b"[1,2,3,4]\n", "more_body": False}]
+
+    async def receive() -> Any:
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop(0)
 
     async def send(message: Any) -> None:
         if message["type"] == "http.response.body":
