@@ -17,6 +17,7 @@ NO_ROUTE = re.compile(r"^(backend default_backend\n\s+http-request return).*$", 
 FRONTEND = re.compile(r"^(frontend http_frontend\n\s+bind .*\n)", re.MULTILINE)
 DEFAULTS = re.compile(r"^(defaults\n\s+mode http\n)", re.MULTILINE)
 HEAD_SECONDS = 10
+IDLE_SECONDS = 300
 METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS"
 OWN_PORTS = re.compile(r"^((?=frontend prometheus\n|listen stats\n)\w+ (\w+))\n\s+bind .*$", re.MULTILINE)
 
@@ -27,7 +28,8 @@ def adapted(config: str, directory: Path) -> str:
     Between being found free and being listened at, such a port may be taken; sockets in `directory` cannot. A service
     that is not there yet answers with the file `starting.http`, where Serve would say 404: clients then try again.
     A method that the replicas' server could not parse is answered here, with `method.http`, and Serve's list of routes
-    is not shown, with `absent.http`. A client has ten seconds for its request's head.
+    is not shown, with `absent.http`. A client has ten seconds for a request's head, and is not told
+    when an idle connection is closed.
     """
     awaited = NO_ROUTE.sub(rf"\1 status 503 errorfile {directory / 'starting.http'}", LOG.sub("", config))
     unknown_method = (
@@ -35,7 +37,9 @@ def adapted(config: str, directory: Path) -> str:
     )
     hidden = f"http-request return status 404 errorfile {directory / 'absent.http'} if {{ path -i /-/routes }}"
     known = FRONTEND.sub(rf"\1    {unknown_method}\n    {hidden}\n", awaited)
-    prompt = DEFAULTS.sub(rf"\1    timeout http-request {HEAD_SECONDS}s\n", known)
+    # Without a time of its own an idle connection has that of a head, and would be told 408 when it is over.
+    times = f"timeout http-request {HEAD_SECONDS}s\n    timeout http-keep-alive {IDLE_SECONDS}s"
+    prompt = DEFAULTS.sub(rf"\1    {times}\n    option http-ignore-probes\n", known)
     return OWN_PORTS.sub(rf"\1\n    bind unix@{directory}/\2.sock", prompt)
 
 

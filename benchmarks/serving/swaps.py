@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import ExitStack, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,16 +43,20 @@ class Swaps:
     announce: Callable[[int, dict[str, bytes]], None]
     port: int
     generation: int = 1
+    files: list[dict[str, bytes]] = field(default_factory=list)
+
+    def prepare(self, seconds: float) -> None:
+        """Makes what `during` will announce, so that making it takes no time from what is measured."""
+        self.files = [artifact(self.generation + number).files() for number in range(1, int(seconds) + 1)]
 
     def during(self, seconds: float) -> int:
         """One swap in the middle of every second; returns how many."""
-        started, n_swaps = time.monotonic(), int(seconds)
-        for number in range(n_swaps):
+        started = time.monotonic()
+        for number, files in enumerate(self.files[: int(seconds)]):
             self.generation += 1
-            files = artifact(self.generation).files()
             time.sleep(max(0.0, started + number + 0.5 - time.monotonic()))
             self.announce(self.generation, files)
-        return n_swaps
+        return int(seconds)
 
     def settle(self) -> None:
         """Waits until the last one is served; raises SystemExit when it never is."""
@@ -80,6 +84,7 @@ def measure(generator: Executor, swaps: Swaps, rate: float, seconds: float, roun
     load(WARM_UP_SECONDS)
     for _ in range(rounds):
         steady.append(load(seconds)[0])
+        swaps.prepare(seconds)
         samples, done = load(seconds, swaps.during)
         swaps.settle()
         swapped.append(samples)

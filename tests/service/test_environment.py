@@ -40,6 +40,8 @@ def test_haproxy_has_no_port_of_its_own_logs_no_request_and_waits_for_no_head() 
         "defaults",
         "    mode http",
         "    timeout http-request 10s",
+        "    timeout http-keep-alive 300s",
+        "    option http-ignore-probes",
         "    option log-health-checks",
         "frontend prometheus",
         "    bind unix@/service/prometheus.sock",
