@@ -19,6 +19,7 @@ from benchmarks.serving.report import AsJson, AsMarkdown, Rows, conditions, emit
 from benchmarks.serving.wire import Request, as_tensor
 
 BATCH_ROWS = 256
+WARM_UP_SECONDS = 2.0
 ONE = SERVERS["ours"]
 DEPLOYMENTS = {1: ONE, 2: Server("two-replicas", "lifelong with two replicas", ONE.request)}
 
@@ -100,22 +101,29 @@ def main(
     rounds: Annotated[int, typer.Option(help="Turns of each kind.", min=1)] = 5,
 ) -> None:
     """Measures and prints the table."""
-    results: dict[tuple[int, Kind], list[Measured]] = {}
+    results: list[dict[str, Any]] = []
     for replicas, server in DEPLOYMENTS.items():
         with running(server) as deployed:
-            for kind in KINDS:
-                measured(deployed, kind, 2)
-            for _ in range(rounds):
-                for kind in KINDS:
-                    results.setdefault((replicas, kind), []).append(measured(deployed, kind, seconds))
+            results += [{"replicas": replicas, **result} for result in rounds_of(deployed, seconds, rounds)]
     found: dict[str, Any] = {
         "conditions": conditions("benchmarks.serving.scaling", versions([]), client=client_name()),
-        "results": [
-            {"replicas": replicas, "request": kind.name, "connections": kind.connections, **_median(loads)}
-            for (replicas, kind), loads in results.items()
-        ],
+        "results": results,
     }
-    emit(found, table(found["results"]), as_json, as_markdown)
+    emit(found, table(results), as_json, as_markdown)
+
+
+def rounds_of(deployed: Running, seconds: float, rounds: int) -> list[dict[str, Any]]:
+    """Every kind of load in turn, round by round; the medians of each."""
+    for kind in KINDS:
+        measured(deployed, kind, WARM_UP_SECONDS)
+    found: list[list[Measured]] = [[] for _ in KINDS]
+    for _ in range(rounds):
+        for place, kind in enumerate(KINDS):
+            found[place].append(measured(deployed, kind, seconds))
+    return [
+        {"request": kind.name, "connections": kind.connections, **_median(loads)}
+        for kind, loads in zip(KINDS, found, strict=True)
+    ]
 
 
 def _median(loads: list[Measured]) -> dict[str, float]:
