@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from contracts.errors import InvalidEvent
+from contracts.keys import has_duplicates
 from contracts.names import PLAIN_NAME, SIMPLE_NAME
 
 EVENT_TYPE = "lifelong.feedback.v1"
@@ -52,7 +53,8 @@ def decode_event(body: bytes | msgspec.Raw) -> FeedbackEvent:
     """Decodes and validates the JSON of one event; the instance itself is checked by the model's input decoder.
 
     Raises:
-        InvalidEvent: `malformed_json`, or `invalid_event` with the place of the first fault, never its value.
+        InvalidEvent: `malformed_json`, `duplicate_key`, or `invalid_event` with the place of the first fault, never its
+            value.
     """
     try:
         event = _DECODER.decode(body)
@@ -60,9 +62,18 @@ def decode_event(body: bytes | msgspec.Raw) -> FeedbackEvent:
         raise InvalidEvent("invalid_event", explain(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidEvent("malformed_json", "the event is not valid JSON") from None
+    _require_unique_keys(bytes(body))
     if event.prediction_id is None and event.instance is msgspec.UNSET:
         raise InvalidEvent("invalid_event", "an event needs a prediction_id or an instance")
     return event
+
+
+def _require_unique_keys(body: bytes) -> None:
+    try:
+        if has_duplicates(body, FeedbackEvent.__struct_fields__):
+            raise InvalidEvent("duplicate_key", "the event names one key twice")
+    except (ValueError, RecursionError):
+        raise InvalidEvent("malformed_json", "the event is not valid JSON") from None
 
 
 def encode_event(event: FeedbackEvent) -> bytes:

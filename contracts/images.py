@@ -25,6 +25,11 @@ class EncodedImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     b64: bytes
 
 
+def has_files(shape: Sequence[int]) -> bool:
+    """Whether there are files of images with so many channels."""
+    return (shape[0] if len(shape) > 2 else 1) in MODES
+
+
 class ImageFiles:
     """Decodes the files of one request, scaled to `(height, width)` or `(channels, height, width)`.
 
@@ -34,10 +39,9 @@ class ImageFiles:
     def __init__(self, shape: Sequence[int]) -> None:
         """Raises `InvalidInstance`: `wrong_shape` for a number of channels that images do not have."""
         *self._first, self._height, self._width = shape
-        mode = MODES.get(self._first[0] if self._first else 1)
-        if mode is None:
+        if not has_files(shape):
             raise InvalidInstance("wrong_shape", f"files of images have {', '.join(map(str, MODES))} channels")
-        self._mode = mode
+        self._mode = MODES[self._first[0] if self._first else 1]
         self._pixels_left = MAX_PIXELS_TOGETHER
 
     def decode(self, content: bytes) -> NDArray[np.uint8]:

@@ -1,5 +1,6 @@
 """What one instance looks like, and how it becomes a row of numbers: the same on the predict path and in training."""
 
+import copy
 import itertools
 import math
 import types
@@ -13,7 +14,7 @@ import numpy as np
 from pydantic import Field, TypeAdapter
 
 from contracts.errors import InvalidInstance
-from contracts.images import EncodedImage, ImageFiles
+from contracts.images import EncodedImage, ImageFiles, has_files
 from contracts.specification import Rows, Specification
 from contracts.stories import StoryInput
 
@@ -83,8 +84,8 @@ class ImageInput(Specification):
         """The msgspec type that one JSON instance must have."""
         return nested_list(int, len(self.shape)) | EncodedImage
 
-    def encode(self, instances: Sequence[Any] | Rows) -> Rows:
-        """Encodes decoded instances, or an array of them, as rows `(n, *row_shape)`.
+    def encode(self, instances: Sequence[Any] | Rows, files: ImageFiles | None = None) -> Rows:
+        """Encodes decoded instances, or an array of them, as rows `(n, *row_shape)`; `files` counts pixels beyond them.
 
         Raises:
             InvalidInstance: `wrong_shape`, `out_of_range` for a value outside 0–255, or as `ImageFiles`.
@@ -92,7 +93,7 @@ class ImageInput(Specification):
         if isinstance(instances, np.ndarray) and instances.dtype == np.uint8:
             return _as_array(instances, self.shape, np.uint8)
         if any(isinstance(instance, EncodedImage) for instance in instances):
-            files = ImageFiles(self.shape)
+            files = files or ImageFiles(self.shape)
             instances = [files.decode(one.b64) if isinstance(one, EncodedImage) else one for one in instances]
         try:
             wide = _as_array(instances, self.shape, np.int64)
@@ -238,6 +239,15 @@ class InstanceDecoder:
     def __init__(self, spec: InputSpec) -> None:
         self._spec = spec
         self._decoder = msgspec.json.Decoder(spec.instance_type)
+        self._files: ImageFiles | None = None
+
+    def for_request(self) -> "InstanceDecoder":
+        """The same for the instances of one request, whose files of images are bounded together."""
+        if not isinstance(self._spec, ImageInput) or not has_files(self._spec.shape):
+            return self
+        bounded = copy.copy(self)
+        bounded._files = ImageFiles(self._spec.shape)
+        return bounded
 
     def __call__(self, raw: bytes | msgspec.Raw) -> Rows:
         """Returns the encoded instance, of shape `row_shape`.
@@ -258,6 +268,8 @@ class InstanceDecoder:
             instances = [self._decoder.decode(raw) for raw in raws]
         except (msgspec.DecodeError, ValueError, RecursionError):
             raise InvalidInstance("wrong_type", f"an instance must be {describe(self._spec)}") from None
+        if isinstance(self._spec, ImageInput):
+            return self._spec.encode(instances, self._files)
         return self._spec.encode(instances)
 
 

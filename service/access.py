@@ -1,5 +1,6 @@
 """Who may call which route: every route states what it needs, and one check holds all of them to it."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,7 @@ ANY_TOKEN: Need = frozenset(Role)
 BEARER = b"bearer "
 FETCH_SITE, FOREIGN = b"sec-fetch-site", (b"cross-site", b"same-site")
 """How a browser says that another site's page makes a request: it could make one to this very machine."""
+HERE = re.compile(rb"https?://(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
 CHALLENGE = (b"www-authenticate", b"Bearer")
 
 
@@ -58,7 +60,7 @@ class Access:
         if need is None:
             return
         if self._tokens is None:
-            if need != ANY_TOKEN and any(name == FETCH_SITE and value in FOREIGN for name, value in headers):
+            if need != ANY_TOKEN and any(_is_foreign(name, value) for name, value in headers):
                 raise RequestFault("cross_site", "without tokens, pages of other sites may ask for nothing")
             return
         given = [value for name, value in headers if name == b"authorization"]
@@ -74,6 +76,13 @@ class Access:
     def needing(self, need: Need) -> "Needing":
         """The dependency that a framework route states its need by."""
         return Needing(self, need) if self.is_open or need is None else NeedingToken(self, need)
+
+
+def _is_foreign(name: bytes, value: bytes) -> bool:
+    """Whether a header says that a page that does not come from this machine makes the request."""
+    if name == b"origin":
+        return HERE.fullmatch(value) is None
+    return name == FETCH_SITE and value in FOREIGN
 
 
 class Needing:

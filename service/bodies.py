@@ -21,6 +21,7 @@ CSV = b"text/csv"
 IMAGES = (b"image/png", b"image/jpeg")
 OTHER_FORMS = frozenset({NDJSON, CSV, *IMAGES})
 OPTIONS = ("task", "scores")
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def form_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
@@ -69,9 +70,13 @@ def as_json(form: bytes, body: bytes, spec: InputSpec, options: dict[str, Any], 
 
 
 def with_options(body: bytes, options: dict[str, Any]) -> bytes:
-    """A JSON request that says what its address says; a member that it has already is there twice then, and refused."""
-    inner = msgspec.json.encode(options)[1:]
-    return body.rstrip().removesuffix(b"}") + b"," + inner
+    """A JSON request that says what its address says, where it does not say it itself."""
+    try:
+        said = _MEMBERS.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return body  # which is refused where every body is
+    unsaid = {name: value for name, value in options.items() if name not in said}
+    return body.rstrip()[:-1] + b"," + msgspec.json.encode(unsaid)[1:] if unsaid and said else body
 
 
 def _rows(body: bytes, spec: InputSpec) -> Iterator[Any]:

@@ -1,12 +1,12 @@
 """One reading of JSON bodies that are not on the fast path: typed, or one clear refusal."""
 
-import json
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from contracts.events import explain
+from contracts.keys import has_duplicates
 from service.errors import RequestFault
 
 Document = TypeVar("Document")
@@ -27,22 +27,16 @@ def decoded(decoder: msgspec.json.Decoder[Document], body: bytes | memoryview) -
 
 
 def check_keys(body: bytes | memoryview, keys: Sequence[str], times: int = 1) -> None:
-    """Refuses an object that has a key twice, of which JSON readers silently drop one.
-
-    Only where one of `keys` may occur more often than `times` is the body read again to see.
+    """Refuses JSON with an object that has a key twice; `keys` and `times` as `has_duplicates`.
 
     Raises:
-        RequestFault: `duplicate_key`.
+        RequestFault: `duplicate_key`, or `malformed_json`.
     """
-    content = bytes(body)
-    if b"\\u" not in content and all(content.count(b'"%s"' % key.encode()) <= times for key in keys):
-        return
-    json.loads(content, object_pairs_hook=_without_duplicates)
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> None:
-    if len({key for key, _ in pairs}) < len(pairs):
-        raise RequestFault("duplicate_key", "the body names one key twice")
+    try:
+        if has_duplicates(bytes(body), keys, times):
+            raise RequestFault("duplicate_key", "the body names one key twice")
+    except (ValueError, RecursionError):
+        raise malformed() from None
 
 
 def malformed() -> RequestFault:

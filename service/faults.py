@@ -6,7 +6,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from contracts.errors import LifelongError
-from service.errors import Answer, RequestFault, internal_error, problem
+from service.errors import Answer, ClientGone, RequestFault, internal_error, problem
 
 CODES = {404: "unknown_route", 405: "method_not_allowed"}
 DETAILS = {404: "there is no such path", 405: "the path does not answer this method"}
@@ -17,6 +17,7 @@ def handle_faults(app: FastAPI) -> None:
     app.exception_handler(LifelongError)(_named)
     app.exception_handler(HTTPException)(_routing)
     app.exception_handler(RequestValidationError)(_parameters)
+    app.exception_handler(ClientGone)(_nobody)
     app.exception_handler(Exception)(_unforeseen)
 
 
@@ -34,6 +35,10 @@ async def _routing(_: Request, error: HTTPException) -> Response:
 async def _parameters(_: Request, error: RequestValidationError) -> Response:
     places = sorted({".".join(str(part) for part in fault["loc"][:2]) for fault in error.errors()})
     return _response(problem(RequestFault("invalid_request", f"not a valid value: {', '.join(places)}")))
+
+
+async def _nobody(_: Request, __: ClientGone) -> Response:
+    return Response(status_code=400)  # which nobody reads
 
 
 async def _unforeseen(_: Request, __: Exception) -> Response:

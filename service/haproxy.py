@@ -35,7 +35,7 @@ def adapted(config: str, directory: Path) -> str:
     unknown_method = (
         f"http-request return status 405 errorfile {directory / 'method.http'} unless {{ method {METHODS} }}"
     )
-    hidden = f"http-request return status 404 errorfile {directory / 'absent.http'} if {{ path -i /-/routes }}"
+    hidden = f"http-request return status 404 errorfile {directory / 'absent.http'} if {{ path,url_dec -i /-/routes }}"
     known = FRONTEND.sub(rf"\1    {unknown_method}\n    {hidden}\n", awaited)
     # Without a time of its own an idle connection has that of a head, and would be told 408 when it is over.
     times = f"timeout http-request {HEAD_SECONDS}s\n    timeout http-keep-alive {IDLE_SECONDS}s"

@@ -14,7 +14,7 @@ from service.errors import Answer, RequestFault
 from service.instances import InputReader
 from service.issuer import Issuer
 from service.limits import Headers, Scope
-from service.predict import INLINE_BYTES
+from service.predict import INLINE_BYTES, INLINE_INSTANCES, alone
 from service.shelf import Shelf, version_number
 from service.tensors import OUTPUTS, InferRequest, WantedOutput, packed
 
@@ -53,7 +53,10 @@ class InferRoute:
         document = {"model_name": self._model, "model_version": str(serving.version)}
         if len(body) <= INLINE_BYTES:
             request, instances = self._read(memoryview(body), length)
-            predicted = await self._batches.predict(serving, instances.rows, instances.task)
+            if len(instances.rows) <= INLINE_INSTANCES:
+                predicted = await self._batches.predict(serving, instances.rows, instances.task)
+            else:
+                predicted = await asyncio.to_thread(alone, serving, instances.rows, instances.task)
             inferred = Inferred(request, predicted, instances.remembered())
             return _answer(inferred, document, self._issued(serving, inferred))
         inferred = await asyncio.to_thread(self._infer_alone, memoryview(body), length, serving)
@@ -61,7 +64,7 @@ class InferRoute:
 
     def _infer_alone(self, body: memoryview, length: int | None, serving: Serving) -> Inferred:
         request, instances = self._read(body, length)
-        predicted = Predicted(*serving.predictor.predict(instances.rows, instances.task))
+        predicted = alone(serving, instances.rows, instances.task)
         return Inferred(request, predicted, instances.remembered())
 
     def _issued(self, serving: Serving, inferred: Inferred) -> str:

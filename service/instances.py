@@ -64,15 +64,15 @@ class InputReader:
                 table = self._table(spec, tensors)
                 return _described(spec.encode(table), table, task)
             case TextInput():
-                texts = _only(tensors).texts()
+                texts = _column(_only(tensors), is_text=True)
                 return _described(spec.encode(texts), texts, task)
             case StoryInput():
-                stories = [_story(text) for text in _only(tensors).texts()]
+                stories = [_story(text) for text in _column(_only(tensors), is_text=True)]
                 return _described(spec.encode(stories), stories, task)
 
     def _check_number(self, tensor: Tensor) -> None:
-        if not tensor.shape or tensor.shape[0] == 0:
-            raise RequestFault("wrong_shape", "an input's first dimension counts the instances; at least 1 is needed")
+        if not tensor.shape or 0 in tensor.shape:
+            raise RequestFault("wrong_shape", "an input's first dimension counts the instances; no dimension may be 0")
         if tensor.shape[0] > self._max_instances:
             raise RequestFault("too_many_instances", f"a request may have at most {self._max_instances} instances")
 
@@ -80,7 +80,7 @@ class InputReader:
         columns = {tensor.name: tensor for tensor in tensors}
         if columns.keys() != spec.columns.keys() or len(columns) < len(tensors):
             raise RequestFault("wrong_input", f"the inputs must be the columns {', '.join(sorted(spec.columns))}, once")
-        values = {name: _column(columns[name], isinstance(kind, list)) for name, kind in spec.columns.items()}
+        values = {name: _column(columns[name], is_text=isinstance(kind, list)) for name, kind in spec.columns.items()}
         if len({len(column) for column in values.values()}) > 1:
             raise RequestFault("wrong_shape", "all columns must have the same number of elements")
         return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
@@ -97,11 +97,11 @@ def _only(tensors: Sequence[Tensor]) -> Tensor:
     return tensors[0]
 
 
-def _column(tensor: Tensor, is_category: bool) -> list[Any]:
-    """One column of a table, whose tensor may have a second dimension of 1."""
+def _column(tensor: Tensor, is_text: bool) -> list[Any]:
+    """One text or number an instance; the tensor may have further dimensions of 1."""
     if math.prod(tensor.shape) != tensor.shape[0]:
-        raise RequestFault("wrong_shape", "a column must have one element an instance")
-    return tensor.texts() if is_category else tensor.numbers().ravel().tolist()
+        raise RequestFault("wrong_shape", "an input must have one element an instance")
+    return tensor.texts() if is_text else tensor.numbers().ravel().tolist()
 
 
 def _story(text: str) -> Any:

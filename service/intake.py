@@ -15,7 +15,7 @@ from contracts.inputs import InstanceDecoder
 from contracts.labels import LabelSpec
 from feedback.join import Join, Recalled, Recollection
 from feedback.log import Appended
-from service.decoding import decoded
+from service.decoding import check_keys, decoded
 from service.errors import Answer, RequestFault, problem
 from service.limits import Headers, Scope
 
@@ -59,7 +59,8 @@ class Intake:
         rejected: list[Rejection] = []
         decoded = _sift(enumerate(raws), decode_event, rejected)
         recalled = self._join.recall(event for _, event in decoded)
-        events = _sift(decoded, lambda event: self._complete(event, recalled), rejected)
+        decode = self._decode_instance.for_request()
+        events = _sift(decoded, lambda event: self._complete(event, recalled, decode), rejected)
         bodies = [(event.event_id or "", encode_event(event)) for _, event in events]
         appended = self._log.append(bodies) if bodies else Appended(0, [], [], [])
         for place in appended.conflicts:
@@ -68,12 +69,12 @@ class Intake:
         rejected.sort(key=lambda rejection: rejection.index)
         return Receipt(len(appended.accepted), len(appended.duplicates), rejected, appended.position)
 
-    def _complete(self, event: FeedbackEvent, recalled: Recalled) -> FeedbackEvent:
+    def _complete(self, event: FeedbackEvent, recalled: Recalled, decode: InstanceDecoder) -> FeedbackEvent:
         """The event with an instance and an id of its own, checked against the model's labels and input."""
         if not self._labels.allows(event.label_name):
             raise InvalidEvent("unknown_label", "the label is not one of the configured labels")
         whole, instance = recalled.complete(event)
-        self._decode_instance(instance)
+        decode(instance)
         return whole if whole.event_id else msgspec.structs.replace(whole, event_id=uuid.uuid4().hex)
 
 
@@ -103,6 +104,7 @@ class FeedbackRoute:
 
     def _accept(self, body: bytes) -> Receipt:
         request = decoded(_REQUEST, body)
+        check_keys(body, FeedbackRequest.__struct_fields__)
         if not request.events:
             raise RequestFault("invalid_request", "$.events: at least one event is needed")
         if len(request.events) > self._max_events:

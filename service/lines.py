@@ -3,7 +3,7 @@
 import asyncio
 import io
 import itertools
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -39,32 +39,16 @@ class LineAnswers:
 
         A fault of ours is said in a last line and raised.
         """
-        wish = Wish(**options)
+        wish, decoder = Wish(**options), self._decoder.for_request()
         lines = (line for line in io.BytesIO(body) if line.strip())
         while bunch := list(itertools.islice(lines, LINES_AT_A_TIME)):
             serving = champion.require()
             try:
-                worked = await asyncio.to_thread(self._work, bunch, wish, serving)
+                worked = await asyncio.to_thread(_work, decoder, bunch, wish.task, serving)
             except Exception:
                 yield _refused(FAILED)
                 raise
             yield b"".join(self._composed(one, wish, serving) for one in worked)
-
-    def _work(self, lines: Sequence[bytes], wish: Wish, serving: Serving) -> list[_Worked]:
-        return list(self._worked(lines, wish, serving))
-
-    def _worked(self, lines: Sequence[bytes], wish: Wish, serving: Serving) -> Iterator[_Worked]:
-        try:
-            rows = self._decoder.batch(lines)
-            yield _Worked(lines, Predicted(*serving.predictor.predict(rows, wish.task)))
-        except InvalidInstance as error:
-            if len(lines) == 1:
-                yield _Worked(lines, error)
-                return
-            for line in lines:
-                yield from self._worked([line], wish, serving)
-        except LifelongError as error:
-            yield _Worked(lines, error)
 
     def _composed(self, worked: _Worked, wish: Wish, serving: Serving) -> bytes:
         lines, outcome = worked
@@ -77,6 +61,18 @@ class LineAnswers:
             for one in answers.predictions
         )
         return b"".join(msgspec.json.encode(line) + b"\n" for line in made)
+
+
+def _work(decoder: InstanceDecoder, lines: Sequence[bytes], task: str | None, serving: Serving) -> list[_Worked]:
+    """The lines in as few passes as their faults allow."""
+    try:
+        return [_Worked(lines, Predicted(*serving.predictor.predict(decoder.batch(lines), task)))]
+    except InvalidInstance as error:
+        if len(lines) == 1:
+            return [_Worked(lines, error)]
+        return [one for line in lines for one in _work(decoder, [line], task, serving)]
+    except LifelongError as error:
+        return [_Worked(lines, error)]
 
 
 def _refused(error: LifelongError) -> bytes:

@@ -21,6 +21,8 @@ from service.lines import LineAnswers
 
 INLINE_BYTES = 64 << 10
 """Larger bodies are worked on in a thread, so that one big batch does not hold up the small requests behind it."""
+INLINE_INSTANCES = 64
+"""So are more instances than these, however short they are."""
 FIELDS = ("instances", "task", "scores")
 
 
@@ -102,11 +104,19 @@ class PredictRoute:
             body = with_options(body, options)
         if len(body) <= INLINE_BYTES and not self._decode.has_files(body):
             rows, wish = self._decode(body)
-            predicted = await self._batches.predict(serving, rows, wish.task)
+            if len(rows) <= INLINE_INSTANCES:
+                predicted = await self._batches.predict(serving, rows, wish.task)
+            else:
+                predicted = await asyncio.to_thread(alone, serving, rows, wish.task)
         else:
             predicted, wish = await asyncio.to_thread(self._predict_alone, body, serving)
         return Answer(200, msgspec.json.encode(self._compose(serving, predicted, wish, body)))
 
     def _predict_alone(self, body: bytes, serving: Serving) -> tuple[Predicted, Wish]:
         rows, wish = self._decode(body)
-        return Predicted(*serving.predictor.predict(rows, wish.task)), wish
+        return alone(serving, rows, wish.task), wish
+
+
+def alone(serving: Serving, rows: NDArray[Any], task: str | None) -> Predicted:
+    """The answers to the rows of one request, which pass the network by themselves."""
+    return Predicted(*serving.predictor.predict(rows, task))

@@ -14,7 +14,7 @@ from contracts.events import TASK_PATTERN
 from service import openapi
 from service.access import Access, Entrances
 from service.asking import add_asking, json_answer
-from service.decoding import decoded
+from service.decoding import check_keys, decoded
 from service.errors import PartUnavailable, RequestFault
 from service.faults import handle_faults
 from service.hosting import Host
@@ -184,7 +184,9 @@ async def _wanted_version(request: Request) -> int | None:
     body = await _SMALL_BODY(request.scope, request.receive)
     if not body:
         return None
-    return decoded(_ROLLBACK, body).version
+    version = decoded(_ROLLBACK, body).version
+    check_keys(body, RollbackRequest.__struct_fields__)
+    return version
 
 
 def _relayed(answer: bytes) -> Response:

@@ -178,6 +178,16 @@ def test_another_sites_page_cannot_use_an_open_service(tmp_path: Path, site: byt
         assert own.status == 200
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [(b"http://evil.example", 403), (b"null", 403), (b"http://127.0.0.1:8000", 200), (b"http://localhost:8000", 200)],
+)
+def test_an_open_service_is_for_pages_of_this_machine(tmp_path: Path, origin: bytes, status: int) -> None:
+    with InProcessService(tmp_path) as service:
+        found = service.request("POST", "/v1/models/pets/rollback", [b""], [(b"origin", origin)]).status
+    assert found == status
+
+
 def test_tokens_come_and_go_while_the_service_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "LOOK_SECONDS", 0.0)
     subject = Tokens(path)

@@ -1,5 +1,6 @@
 """Predict with other bodies than JSON: CSV, images, and lines of JSON."""
 
+import base64
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,9 +133,9 @@ def test_the_task_of_the_address_is_that_of_the_correction(tmp_path: Path, media
         assert service.stored()[0]["task"] == "home"
 
 
-def test_a_member_that_body_and_address_both_say_is_there_twice(pets: InProcessService) -> None:
+def test_what_the_body_says_itself_the_address_does_not_change(pets: InProcessService) -> None:
     reply = pets.post(f"{PREDICT}?scores=true", {"instances": [[1, 2, 3, 4]], "scores": False})
-    assert (reply.status, reply.document["error"]) == (422, "duplicate_key")
+    assert "scores" not in reply.document["predictions"][0]
 
 
 def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
@@ -167,6 +168,22 @@ def test_an_image_is_predicted_and_corrected(tmp_path: Path, form: str, media: b
         key = reply.document["predictions"][0]["prediction_id"]
         assert service.feedback({"events": [{"prediction_id": key, "label": "cow"}]}).status == 202
         assert post(service, b"no image", media).document["error"] == "bad_image"
+
+
+def test_the_files_of_one_request_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = io.BytesIO()
+    Image.fromarray(np.full((2, 2), 200, np.uint8)).save(content, "PNG")
+    file = {"b64": base64.b64encode(content.getvalue()).decode()}
+    monkeypatch.setattr("contracts.images.MAX_PIXELS_TOGETHER", 8)
+    with service_of(tmp_path, IMAGE) as service:
+        service.promote(artifact(1, spec=IMAGE, weights=b""), 1)
+        events = [{"instance": file, "label": "cow"}] * 3
+        receipt = service.feedback({"events": events}).document
+        assert (receipt["accepted"], receipt["rejected"][0]["error"]) == (2, "bad_image")
+        assert service.predict({"instances": [file] * 2}).status == 200
+        assert service.predict({"instances": [file] * 3}).document["error"] == "bad_image"
+        body = b"\n".join([msgspec.json.encode(file)] * 2)
+        assert ["error" in one for one in lines(post(service, body, NDJSON))] == [False, False]
 
 
 def test_images_are_for_models_that_take_them(pets: InProcessService) -> None:
@@ -221,4 +238,6 @@ def test_lines_have_the_limit_of_every_body(tmp_path: Path) -> None:
 def test_the_address_may_ask_for_scores_of_a_json_body_too(pets: InProcessService) -> None:
     reply = pets.post(f"{PREDICT}?scores=true", {"instances": [[1, 2, 3, 4]]})
     assert reply.document["predictions"][0]["scores"] == {"cat": 1.0, "dog": 2.0}
+    cut = b'{"instances":[[1,2,3,4]]'
+    assert pets.post(f"{PREDICT}?scores=true", cut).document["error"] == "malformed_json"
     assert pets.post(f"{PREDICT}?task=%00", {"instances": [[1, 2, 3, 4]]}).document["error"] == "invalid_request"

@@ -50,7 +50,7 @@ def test_haproxy_has_no_port_of_its_own_logs_no_request_and_waits_for_no_head() 
         "    bind *:8000",
         "    http-request return status 405 errorfile /service/method.http"
         " unless { method GET HEAD POST PUT PATCH DELETE OPTIONS }",
-        "    http-request return status 404 errorfile /service/absent.http if { path -i /-/routes }",
+        "    http-request return status 404 errorfile /service/absent.http if { path,url_dec -i /-/routes }",
         "    default_backend default_backend",
         "backend default_backend",
         "    http-request return status 503 errorfile /service/starting.http",

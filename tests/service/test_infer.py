@@ -191,6 +191,14 @@ BAD: list[tuple[str, Any, int, str]] = [
         "wrong_output",
     ),
     ("many outputs", {"inputs": [tensor([1] * 4, [1, 4])], "outputs": [{"name": "label"}] * 9}, 422, "invalid_request"),
+    ("a dimension of 0", {"inputs": [tensor([], [1, 2**39, 2**39, 0])]}, 422, "wrong_shape"),
+    (
+        "a number without end",
+        b'{"id":"\\u0061","inputs":[],"parameters":{"x":' + b"1" * 5000 + b"}}",
+        422,
+        "wrong_input",
+    ),
+    ("not UTF-8 where nobody reads", b'{"id":"\\u0061","inputs":[],"parameters":{"x":"\xff"}}', 400, "malformed_json"),
     ("inputs twice", b'{"inputs":[],"inputs":[]}', 422, "duplicate_key"),
     ("not JSON", b"{", 400, "malformed_json"),
     ("an id that is none", {"id": "a\nb", "inputs": []}, 422, "invalid_request"),
@@ -237,6 +245,14 @@ def test_bad_packed_texts_are_named(tmp_path: Path, raw: bytes) -> None:
         service.promote(artifact(1, spec=TEXT, weights=b""), 1)
         reply = binary(service, {"inputs": [described]}, raw)
     assert (reply.status, reply.document["error"] in {"wrong_shape", "wrong_type"}) == (422, True)
+
+
+@pytest.mark.parametrize("shape", [[1, 3], [3, 0], [1, 0]])
+def test_texts_are_one_an_instance(tmp_path: Path, shape: list[int]) -> None:
+    with service_of(tmp_path, TEXT) as service:
+        service.promote(artifact(1, spec=TEXT, weights=b""), 1)
+        reply = service.post(INFER, {"inputs": [tensor(["a"] * (shape[0] * shape[1]), shape, "BYTES")]})
+    assert (reply.status, reply.document["error"]) == (422, "wrong_shape")
 
 
 def test_an_image_takes_whole_numbers_only(tmp_path: Path) -> None:
