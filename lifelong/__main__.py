@@ -257,6 +257,8 @@ def main() -> None:
         if "--json" in sys.argv:
             typer.echo(json.dumps({"error": error.code, "detail": error.detail}))
         typer.echo(error.detail, err=True)
+        if error.code in {"unauthenticated", "forbidden"}:
+            typer.echo("set LIFELONG_TOKEN; lifelong token add CONFIG NAME --role ... makes a token", err=True)
         sys.exit(next((number for kind, number in EXIT_STATUSES.items() if isinstance(error, kind)), EXIT_UNAVAILABLE))
 
 

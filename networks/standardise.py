@@ -35,10 +35,21 @@ class Standardise(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Rows `(batch, n)`, the fitted columns of which lie in -10…10."""
+        scaled = ((rows - self.mean) / self._deviation()).clamp(-LARGEST, LARGEST)
+        return torch.where(self._is_active(), scaled, rows).to(rows.dtype)
+
+    def units(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of each column `(n,)` in float32, 0 and 1 for what is not standardised."""
+        is_active = self._is_active()
+        mean = torch.where(is_active, self.mean, 0.0)
+        return mean.float(), torch.where(is_active, self._deviation(), 1.0).float()
+
+    def _is_active(self) -> Tensor:
+        return self.is_fitted & (self.count > 0)
+
+    def _deviation(self) -> Tensor:
         deviation = (self.squares / self.count.clamp(min=1)).sqrt()
-        scale = torch.where(deviation > 0, deviation, 1.0)
-        scaled = ((rows - self.mean) / scale).clamp(-LARGEST, LARGEST)
-        return torch.where(self.is_fitted & (self.count > 0), scaled, rows).to(rows.dtype)
+        return torch.where(deviation > 0, deviation, 1.0)
 
     def observe(self, rows: Tensor) -> None:
         """Takes new rows `(batch, n)` into account, unless there were enough before."""

@@ -1,4 +1,4 @@
-// Why: how much each pixel, word or column spoke for the answer (warm) or against it (cold).
+// Why: how much each pixel, word or column mattered for the answer, or spoke for it (warm) or against it (cold).
 import { Problem } from "./api.js";
 import { announce, at, h } from "./dom.js";
 
@@ -56,18 +56,23 @@ export class Explaining {
     at("attribution").replaceChildren(h("p", { class: "hint" }, text));
   }
 
-  draw({ attribution, tokens, target }) {
+  draw({ attribution, tokens, target, method }) {
     const { instance } = this.asking.last;
     if (tokens) at("attribution").replaceChildren(words(tokens, attribution));
     else if (instance.story) at("attribution").replaceChildren(columns(lines(instance, attribution)));
     else if (!Array.isArray(attribution)) at("attribution").replaceChildren(columns(Object.entries(attribution)));
     else if (this.asking.last.pixels) overlay(attribution, this.asking.last.pixels[0]);
     else at("attribution").replaceChildren(columns(attribution.flat(Infinity).map((value, index) => [`number ${index + 1}`, value])));
-    const legend = h("p", { class: "hint legend" }, h("span", { class: "swatch is-for" }), `for ${target ?? "the answer"}`,
-      h("span", { class: "swatch is-against" }), "against it");
-    at("attribution").append(legend);
+    at("attribution").append(legend(target ?? "the answer", method === "integrated_gradients"));
     announce("The explanation is shown.");
   }
+}
+
+/** Only integrated gradients have a sign; the other methods say how much a part matters, not which way. */
+function legend(target, isSigned) {
+  const parts = [h("span", { class: "swatch is-for" }), isSigned ? `for ${target}` : `matters for ${target}`];
+  if (isSigned) parts.push(h("span", { class: "swatch is-against" }), "against it");
+  return h("p", { class: "hint legend" }, parts);
 }
 
 /** One map over the picture, channels added up. */

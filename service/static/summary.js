@@ -33,7 +33,7 @@ function tiles({ average_accuracy: average, backward_transfer: backward, forward
   const task = worst ? tasks[forgetting.indexOf(worst)] : null;
   return [
     tile("Average accuracy", percent(average), "over all probe sets, when the last task ended"),
-    tile("Forgetting", percent(mean(forgetting)),
+    tile("Forgetting", percent(mean(forgetting.slice(0, -1))),
       worst ? `on average; the most on ${task}: ${percent(worst)}` : "of the best that each task had"),
     tile("Backward transfer", points(backward), "points since each task was learned; below 0 is forgetting"),
     tile("Forward transfer", points(forward), "points on tasks before they were learned"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from contracts.inputs import ImageInput, InputSpec, StoryInput, TensorInput, TextInput
+from contracts.inputs import ImageInput, InputSpec, StoryInput, TabularInput, TensorInput, TextInput
 from contracts.labels import Column
 from contracts.versions import ModelDocument
 from networks.attribution import Attribution
@@ -15,6 +15,7 @@ from networks.errors import Unexplained, UnknownLabel
 from networks.flat import Network
 from networks.predictor import Predictor
 from networks.settings import Architecture, ConvSpec, MemorySpec, MlpSpec, PerTaskSpec, TextSpec
+from networks.standardise import observe
 
 pytestmark = pytest.mark.unit
 torch.set_num_threads(1)
@@ -121,6 +122,21 @@ def test_explaining_leaves_answers_as_they_are() -> None:
     assert label == subject.predict(rows, None)[0][0]
     assert values.any()
     np.testing.assert_array_equal(before, subject.predict(rows, None)[2])
+
+
+@pytest.mark.parametrize("method", ["saliency", "integrated_gradients", "smooth_grad"])
+def test_fitted_columns_compare_whatever_their_scale(method: Any) -> None:
+    """Two columns that mean the same, one in millions: what the network makes of each is the same."""
+    given = TabularInput.model_validate({"kind": "tabular", "columns": {"small": "fitted", "large": "fitted"}})
+    network, document = version(MlpSpec(hidden=[16]), given)
+    small = torch.randn(200, 1, generator=torch.Generator().manual_seed(0))
+    rows = torch.cat([small, 1e6 * small + 5e6], dim=1)
+    observe(network.module, rows)
+    first: Any = next(one for one in network.module.modules() if isinstance(one, torch.nn.Linear))
+    first.weight.data[:, 1] = first.weight.data[:, 0]
+    values = attribution(network, document)(rows[3].numpy(), 0, method)
+    assert values.any()
+    assert values[0] == pytest.approx(values[1], rel=0.2)
 
 
 def test_a_label_is_explained_within_its_task() -> None:
