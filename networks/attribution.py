@@ -61,9 +61,9 @@ class Attribution:
 
         `saliency`: |∂logit/∂x| (Simyonan, Vedaldi and Zisserman, *Deep Inside Convolutional Networks*, 2014), ≥ 0.
         `smooth_grad`: the absolute mean gradient over 16 noisy copies (Smilkov et al., *SmoothGrad*, 2017), ≥ 0.
-        `integrated_gradients`: signed; its sum is the row's logit less that of a row of zeros, or of the mean in a fitted
-        column (Sundararajan, Taly and Yan, *Axiomatic Attribution for Deep Networks*, 2017, eq. 1, by 32 points). A token
-        has the norm of its embedding's gradient, or the sum over its embedding.
+        `integrated_gradients`: signed; its sum is the row's logit less that of a row of zeros, or of the mean in a
+        fitted column (Sundararajan, Taly and Yan, *Axiomatic Attribution for Deep Networks*, 2017, eq. 1, by 32
+        points). A token has the norm of its embedding's gradient, or the sum over its embedding.
 
         Raises:
             Unexplained: `not_explainable`, a network whose tokens do not pass one embedding once.
