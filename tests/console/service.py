@@ -25,7 +25,8 @@ IMAGE = {"kind": "image", "shape": [8, 8]}
 PLANS: dict[str, Any] = {"age": {"mean": 45, "std": 18}, "plan": ["free", "paid"]}
 MODELS: dict[str, dict[str, Any]] = {
     "digits": {"input": IMAGE, "probes": {"fraction": 0.2}},
-    "empty": {"input": IMAGE},
+    # Its first correction must be learned, not kept as a probe.
+    "empty": {"input": IMAGE, "probes": {"fraction": 1e-6}},
     "notes": {"input": {"kind": "text"}},
     "plans": {"input": {"kind": "tabular", "columns": PLANS}},
 }

@@ -11,6 +11,7 @@ from tests.console.service import Service
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 LESSONS = 8
+HAND = random.Random(7)
 
 
 def test_before_the_first_version_the_page_says_so_and_teaching_makes_it(console: Console) -> None:
@@ -117,7 +118,7 @@ def test_everything_can_be_done_by_keyboard(console: Console) -> None:
 
 
 def _triangle(console: Console) -> None:
-    wobble = [random.uniform(-0.06, 0.06) for _ in range(6)]
+    wobble = [HAND.uniform(-0.06, 0.06) for _ in range(6)]
     top, left = (0.5 + wobble[0], 0.15 + wobble[1]), (0.15 + wobble[2], 0.8 + wobble[3])
     right = (0.85 + wobble[4], 0.8 + wobble[5])
     console.clear()
