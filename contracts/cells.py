@@ -56,14 +56,15 @@ def read_table(lines: Iterable[str], *required: str) -> Iterator[tuple[int, dict
     """The rows of CSV by the names in its header, each with the number of the line that it ends in.
 
     Raises:
-        InvalidInstance: `malformed_csv`, for a header that does not name each column once, or a row unlike it.
+        InvalidInstance: `bad_header`, it does not name each column once, or lacks one that is required;
+            `malformed_csv`, for a row unlike it.
     """
     reader = csv.reader(lines, strict=True)
     try:
         header = next(reader, [])
         if not header or len(set(header)) < len(header) or not set(required) <= set(header):
             needed = "".join(f", with `{name}`" for name in required)
-            raise InvalidInstance("malformed_csv", f"the first line must name each column once{needed}")
+            raise InvalidInstance("bad_header", f"the first line must name each column once{needed}")
         for row in reader:
             yield reader.line_num, dict(zip(header, row, strict=True))
     except (csv.Error, ValueError) as error:

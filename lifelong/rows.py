@@ -64,7 +64,7 @@ def csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Each row of a CSV file by its header's columns, `label` among them, and its place as an error names it.
 
     Raises:
-        BadFile: `unreadable`, or `bad_row` for a header without `label` and for a row unlike it.
+        BadFile: `unreadable`, `bad_header` for one without `label`, or `bad_row` for a row unlike it.
     """
     try:
         file = path.open(encoding="utf-8-sig", newline="")
@@ -77,7 +77,8 @@ def csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
         except UnicodeDecodeError:
             raise BadFile("bad_row", f"{path.name}: not UTF-8") from None
         except InvalidInstance as error:
-            raise BadFile("bad_row", f"{path.name}: {error.detail}") from None
+            code = error.code if error.code == "bad_header" else "bad_row"
+            raise BadFile(code, f"{path.name}: {error.detail}") from None
 
 
 def load_npz(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:

@@ -58,7 +58,7 @@ def as_json(form: bytes, body: bytes, spec: InputSpec, options: dict[str, Any], 
 
     Raises:
         RequestFault: `unsupported_media_type`, for images where the model takes none; `malformed_csv`.
-        InvalidInstance: `malformed_csv`, `wrong_type` or `wrong_shape`, naming the line.
+        InvalidInstance: `bad_header`, `malformed_csv`, `wrong_type` or `wrong_shape`, naming the line.
     """
     if form == CSV:
         instances = list(itertools.islice(_rows(body, spec), max_instances + 1))

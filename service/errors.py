@@ -14,6 +14,7 @@ RETRY_AFTER_SECONDS = 1
 STATUSES = {
     "malformed_json": 400,
     "malformed_csv": 400,
+    "bad_header": 400,
     "unauthenticated": 401,
     "forbidden": 403,
     "cross_site": 403,

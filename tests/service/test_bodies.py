@@ -79,8 +79,8 @@ def test_a_text_column_is_called_instance(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "error"),
     [
-        (b"", 400, "malformed_csv"),
-        (b"a,a,b,c\n1,2,3,4\n", 400, "malformed_csv"),
+        (b"", 400, "bad_header"),
+        (b"a,a,b,c\n1,2,3,4\n", 400, "bad_header"),
         (b"a,b,c,d\n1,2,3\n", 400, "malformed_csv"),
         (b'a,b,c,d\n1,2,3,"4\n', 400, "malformed_csv"),
         (b"a,b,c,d\n\xff,2,3,4\n", 400, "malformed_csv"),

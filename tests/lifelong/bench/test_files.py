@@ -120,7 +120,7 @@ def test_idx_files_are_found_by_the_name_of_one(tmp_path: Path, packed: bool, te
         ("a,label\n1,x\n2,y\n3,\n4,x\n5,y\n", "bad_row", "line 4: the label is blank"),
         ("a,label\n1, \n2, \n3,x\n4,x\n", "bad_row", "line 2: the label is blank"),
         ("a,label\n1,x\n2,y\noops,x\n4,y\n5,y\n", "bad_row", "line 4: a value is not a number"),
-        ("a,label\n1,x\n2,y\ninf,x\n4,y\n", "bad_row", "line 4: a value is not finite"),
+        ("a,label\n1,x\n2,y\ninf,x\n4,y\n", "bad_row", "line 4: a value is not a number"),
         ("a,label\n1,x\n2\n", "bad_row", "line 3"),
         ('instance,label\n"[1,2]",x\n"[1]",y\n', "bad_row", "shape"),
         ("text,label\nhello,x\n,y\n", "bad_row", "characters"),
