@@ -10,7 +10,7 @@ from tests.console.console import Console
 from tests.console.service import Service
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
-LESSONS = 8
+MOST_LESSONS = 30
 HAND = random.Random(7)
 
 
@@ -36,18 +36,21 @@ def test_a_new_class_is_taught_and_then_recognised(console: Console, service: Se
     page = console.page
     known = service.get("/v1/models/digits")["labels"]
     assert "triangle" not in known
-    for _ in range(LESSONS):
-        _triangle(console)
+    _triangle(console)
+    for _ in range(MOST_LESSONS):
         console.answer()
         page.get_by_label("A new label").fill("triangle")
         page.get_by_role("button", name="Teach", exact=True).click()
         console.wait_settled()
+        _triangle(console)  # another one: no two are drawn alike
+        if console.answer() == "triangle":
+            break
+    else:
+        raise AssertionError(f"{MOST_LESSONS} lessons were not enough")
     steps = console.trail.locator("li strong").all_inner_texts()
     assert steps[:6] == ["Accepted", "In a task", "Learned", "Judged", "Promoted", "Served"]
     expect(console.trail).to_contain_text("on disk at position")
     console.picture("console-teaching", of=".try")
-    _triangle(console)
-    assert console.answer() == "triangle"
     assert "triangle" in service.get("/v1/models/digits")["labels"]
     assert {console.example(digit) for digit in (0, 7)} <= set(known)
 
