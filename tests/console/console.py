@@ -40,6 +40,7 @@ class Console:
         self.page.on("console", lambda message: self._hear(message.type, message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: self.asked.append(request.url))
+        self._settled = ""
 
     def open(self, model: str = "digits") -> "Console":
         """Opens the page and chooses a model."""
@@ -92,6 +93,11 @@ class Console:
 
     def wait_settled(self) -> str:
         """Waits until it is known what became of the last correction, and returns it as the page says it."""
+        place = self.trail.locator("li").first
+        expect(place).to_contain_text("on disk at position")
+        if self._settled:
+            expect(place).not_to_have_text(self._settled)  # until then it is the trail of the correction before
+        self._settled = place.inner_text()
         outcome = self.trail.locator(".badge")
         expect(outcome).to_have_text(OUTCOMES, timeout=PATIENCE_MS)
         if outcome.inner_text().startswith("served"):
