@@ -11,12 +11,20 @@ from service.champion import Serving
 Key = tuple[Serving, str | None]
 
 
+INLINE_INSTANCES = 64
+
+
 class Predicted(NamedTuple):
     """Labels, their probabilities `(n,)` and the scores of all columns `(n, columns)`."""
 
     labels: list[str]
     probabilities: NDArray[np.floating[Any]]
     scores: NDArray[np.floating[Any]]
+
+
+def alone(serving: Serving, rows: NDArray[Any], task: str | None) -> Predicted:
+    """The answers to rows that pass the network by themselves."""
+    return Predicted(*serving.predictor.predict(rows, task))
 
 
 class Batches:
@@ -26,7 +34,12 @@ class Batches:
         self._open: dict[Key, _Batch] = {}
 
     async def predict(self, serving: Serving, rows: NDArray[Any], task: str | None) -> Predicted:
-        """The answers to the rows `(n, *row_shape)`; raises what the predictor raises."""
+        """The answers to the rows `(n, *row_shape)`; raises what the predictor raises.
+
+        More than a few rows pass the network by themselves, in a thread, so that they hold up no others.
+        """
+        if len(rows) > INLINE_INSTANCES:
+            return await asyncio.to_thread(alone, serving, rows, task)
         key = serving, task
         batch = self._open.get(key)
         if batch is None:
@@ -42,7 +55,7 @@ class Batches:
         serving, task = key
         del self._open[key]
         rows = batch.rows[0] if len(batch.rows) == 1 else np.concatenate(batch.rows)
-        return Predicted(*serving.predictor.predict(rows, task))
+        return alone(serving, rows, task)
 
 
 class _Batch:

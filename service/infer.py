@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedback.join import prediction_id
-from service.batches import Batches, Predicted
+from service.batches import Batches, Predicted, alone
 from service.champion import Serving
 from service.errors import Answer, RequestFault
 from service.instances import InputReader
 from service.issuer import Issuer
 from service.limits import Headers, Scope
-from service.predict import INLINE_BYTES, INLINE_INSTANCES, alone
+from service.predict import INLINE_BYTES
 from service.shelf import Shelf, version_number
 from service.tensors import OUTPUTS, InferRequest, WantedOutput, packed
 
@@ -53,10 +53,7 @@ class InferRoute:
         document = {"model_name": self._model, "model_version": str(serving.version)}
         if len(body) <= INLINE_BYTES:
             request, instances = self._read(memoryview(body), length)
-            if len(instances.rows) <= INLINE_INSTANCES:
-                predicted = await self._batches.predict(serving, instances.rows, instances.task)
-            else:
-                predicted = await asyncio.to_thread(alone, serving, instances.rows, instances.task)
+            predicted = await self._batches.predict(serving, instances.rows, instances.task)
             inferred = Inferred(request, predicted, instances.remembered())
             return _answer(inferred, document, self._issued(serving, inferred))
         inferred = await asyncio.to_thread(self._infer_alone, memoryview(body), length, serving)

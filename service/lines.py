@@ -11,7 +11,7 @@ import msgspec
 from contracts.answers import RefusedLine, StreamedPrediction
 from contracts.errors import InvalidInstance, LifelongError
 from contracts.inputs import InputSpec, InstanceDecoder
-from service.batches import Predicted
+from service.batches import Predicted, alone
 from service.champion import Champion, Serving
 from service.composer import Composer, Wish
 from service.errors import FAILED
@@ -66,7 +66,7 @@ class LineAnswers:
 def _work(decoder: InstanceDecoder, lines: Sequence[bytes], task: str | None, serving: Serving) -> list[_Worked]:
     """The lines in as few passes as their faults allow."""
     try:
-        return [_Worked(lines, Predicted(*serving.predictor.predict(decoder.batch(lines), task)))]
+        return [_Worked(lines, alone(serving, decoder.batch(lines), task))]
     except InvalidInstance as error:
         if len(lines) == 1:
             return [_Worked(lines, error)]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from contracts.errors import InvalidInstance
 from contracts.events import TaskName, explain
 from contracts.inputs import ImageInput, InputSpec, TabularInput, describe
-from service.batches import Batches, Predicted
+from service.batches import Batches, Predicted, alone
 from service.bodies import NDJSON, as_json, form_of, options_of, with_options
 from service.champion import Champion, Serving
 from service.composer import Composer, Wish
@@ -21,8 +21,6 @@ from service.lines import LineAnswers
 
 INLINE_BYTES = 64 << 10
 """Larger bodies are worked on in a thread, so that one big batch does not hold up the small requests behind it."""
-INLINE_INSTANCES = 64
-"""So are more instances than these, however short they are."""
 FIELDS = ("instances", "task", "scores")
 
 
@@ -104,10 +102,7 @@ class PredictRoute:
             body = with_options(body, options)
         if len(body) <= INLINE_BYTES and not self._decode.has_files(body):
             rows, wish = self._decode(body)
-            if len(rows) <= INLINE_INSTANCES:
-                predicted = await self._batches.predict(serving, rows, wish.task)
-            else:
-                predicted = await asyncio.to_thread(alone, serving, rows, wish.task)
+            predicted = await self._batches.predict(serving, rows, wish.task)
         else:
             predicted, wish = await asyncio.to_thread(self._predict_alone, body, serving)
         return Answer(200, msgspec.json.encode(self._compose(serving, predicted, wish, body)))
@@ -115,8 +110,3 @@ class PredictRoute:
     def _predict_alone(self, body: bytes, serving: Serving) -> tuple[Predicted, Wish]:
         rows, wish = self._decode(body)
         return alone(serving, rows, wish.task), wish
-
-
-def alone(serving: Serving, rows: NDArray[Any], task: str | None) -> Predicted:
-    """The answers to the rows of one request, which pass the network by themselves."""
-    return Predicted(*serving.predictor.predict(rows, task))

@@ -15,24 +15,13 @@ from lifelong.client import AsyncClient, Client, ClosedTask, Patience, only_mode
 from lifelong.errors import InvalidArgument, RequestRefused, ServiceUnreachable
 from lifelong.send import send
 from tests.lifelong.both_clients import KINDS
-from tests.lifelong.scripted import Script, serving
+from tests.lifelong.scripted import Script
 
 pytestmark = pytest.mark.unit
 IMPATIENT = Patience(total_seconds=0.2, attempt_seconds=5.0)
 ACCEPTED = {"accepted": 1, "duplicates": 0, "rejected": [], "position": 7}
 EVENT = FeedbackEvent(label="a", prediction_id="p")
 STATUS = {"model": "digits"}
-
-
-@pytest.fixture
-def script() -> Script:
-    return Script()
-
-
-@pytest.fixture
-def address(script: Script) -> Iterator[str]:
-    with serving(script) as address:
-        yield address
 
 
 @pytest.fixture(params=list(KINDS))

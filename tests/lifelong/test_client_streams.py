@@ -13,7 +13,7 @@ from lifelong.client import AsyncClient, Client, Patience, RefusedLine, Streamed
 from lifelong.client.lines import BUNCH_BYTES, BUNCH_LINES, MAX_RETRY_SECONDS, EventReader, Lines
 from lifelong.errors import RequestRefused, ServiceUnreachable
 from tests.lifelong.both_clients import KINDS, Awaited
-from tests.lifelong.scripted import Asked, Reply, Script, serving
+from tests.lifelong.scripted import Asked, Reply, Script
 
 pytestmark = pytest.mark.unit
 NDJSON = {"content_type": "application/x-ndjson"}
@@ -32,17 +32,6 @@ def lines(*documents: Any) -> bytes:
 def event(number: int, kind: str = "task") -> bytes:
     data = {"event": kind, "time": float(number), "data": {"number": number}}
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (number, kind.encode(), msgspec.json.encode(data))
-
-
-@pytest.fixture
-def script() -> Script:
-    return Script()
-
-
-@pytest.fixture
-def address(script: Script) -> Iterator[str]:
-    with serving(script) as address:
-        yield address
 
 
 @pytest.fixture(params=list(KINDS))

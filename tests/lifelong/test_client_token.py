@@ -1,7 +1,7 @@
 """The token goes with every request, and nowhere else."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,23 +9,12 @@ import pytest
 from lifelong.client import Client, Patience, only_model, served_models, wait_ready
 from lifelong.errors import InvalidArgument, RequestRefused
 from tests.lifelong.both_clients import KINDS
-from tests.lifelong.scripted import Script, serving
+from tests.lifelong.scripted import Script
 
 pytestmark = pytest.mark.unit
 TOKEN = "s3cret-T0ken"
 MODELS = {"models": [{"model": "digits"}]}
 UNAUTHENTICATED = {"error": "unauthenticated", "detail": "a bearer token is needed"}
-
-
-@pytest.fixture
-def script() -> Script:
-    return Script()
-
-
-@pytest.fixture
-def address(script: Script) -> Iterator[str]:
-    with serving(script) as address:
-        yield address
 
 
 def _status(kind: Any) -> Callable[..., object]:
