@@ -26,8 +26,9 @@ from kafka import KafkaProducer
 from rich.console import Console
 from rich.table import Table
 
+from contracts.decoder import InstanceDecoder
 from contracts.events import decode_event
-from contracts.inputs import InstanceDecoder, TensorInput
+from contracts.inputs import TensorInput
 from contracts.labels import LabelSpec
 from feedback.kafka import MAX_POLL_RECORDS, KafkaReader
 from feedback.log import Cursor, FeedbackReader, Record

@@ -1,6 +1,5 @@
 """What one instance looks like, and how it becomes a row of numbers: the same on the predict path and in training."""
 
-import copy
 import itertools
 import math
 import types
@@ -9,18 +8,17 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-import msgspec
 import numpy as np
 from pydantic import Field, TypeAdapter
 
 from contracts.errors import InvalidInstance
-from contracts.images import EncodedImage, ImageFiles, has_files
+from contracts.images import EncodedImage, ImageFiles
 from contracts.specification import Rows, Specification
 from contracts.stories import StoryInput
 
 __all__ = [
-    "ImageInput", "InputSpec", "InstanceDecoder", "Rows", "Specification", "StoryInput", "TabularInput", "TensorInput",
-    "TextInput", "describe", "parse_input",
+    "ImageInput", "InputSpec", "Rows", "Specification", "StoryInput", "TabularInput", "TensorInput", "TextInput",
+    "describe", "parse_input",
 ]  # fmt: skip
 
 MAX_TEXT_CHARACTERS = 20_000
@@ -231,46 +229,6 @@ _ADAPTER: TypeAdapter[InputSpec] = TypeAdapter(InputSpec)
 def parse_input(value: dict[str, Any]) -> InputSpec:
     """Reads an input specification from its JSON form, as a version's `model.json` holds it."""
     return _ADAPTER.validate_python(value)
-
-
-class InstanceDecoder:
-    """Decodes the JSON of one instance in a single typed pass; build it once and reuse it."""
-
-    def __init__(self, spec: InputSpec) -> None:
-        self._spec = spec
-        self._decoder = msgspec.json.Decoder(spec.instance_type)
-        self._files: ImageFiles | None = None
-
-    def for_request(self) -> "InstanceDecoder":
-        """The same for the instances of one request, whose files of images are bounded together."""
-        if not isinstance(self._spec, ImageInput) or not has_files(self._spec.shape):
-            return self
-        bounded = copy.copy(self)
-        bounded._files = ImageFiles(self._spec.shape)
-        return bounded
-
-    def __call__(self, raw: bytes | msgspec.Raw) -> Rows:
-        """Returns the encoded instance, of shape `row_shape`.
-
-        Raises:
-            InvalidInstance: `wrong_type`, `wrong_shape` or `out_of_range`.
-        """
-        row: Rows = self.batch([raw])[0]
-        return row
-
-    def batch(self, raws: Sequence[bytes | msgspec.Raw]) -> Rows:
-        """Returns encoded instances `(n, *row_shape)`: several times faster than one by one when they are small.
-
-        Raises:
-            InvalidInstance: as for one; it does not say which instance is at fault.
-        """
-        try:
-            instances = [self._decoder.decode(raw) for raw in raws]
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            raise InvalidInstance("wrong_type", f"an instance must be {describe(self._spec)}") from None
-        if isinstance(self._spec, ImageInput):
-            return self._spec.encode(instances, self._files)
-        return self._spec.encode(instances)
 
 
 def describe(spec: InputSpec) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.answers import Explanation, Method
+from contracts.decoder import InstanceDecoder
 from contracts.events import TaskName
-from contracts.inputs import InputSpec, InstanceDecoder, TabularInput, TextInput
+from contracts.inputs import InputSpec, TabularInput, TextInput
 from service.champion import Serving
 from service.decoding import check_keys, decoded
 from service.errors import Answer

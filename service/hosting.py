@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass
 from functools import partial
 
-from contracts.inputs import InstanceDecoder
+from contracts.decoder import InstanceDecoder
 from feedback.predictions import PredictionLog
 from feedback.sqlite import SqliteLog
 from service.access import Access, needs

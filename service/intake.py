@@ -9,9 +9,9 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from contracts.answers import Receipt, Rejection
+from contracts.decoder import InstanceDecoder
 from contracts.errors import InvalidEvent, LifelongError
 from contracts.events import FeedbackEvent, decode_event, encode_event
-from contracts.inputs import InstanceDecoder
 from contracts.labels import LabelSpec
 from feedback.join import Join, Recalled, Recollection
 from feedback.log import Appended

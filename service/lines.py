@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from contracts.answers import RefusedLine, StreamedPrediction
+from contracts.decoder import InstanceDecoder
 from contracts.errors import InvalidInstance, LifelongError
-from contracts.inputs import InputSpec, InstanceDecoder
+from contracts.inputs import InputSpec
 from service.batches import Predicted, alone
 from service.champion import Champion, Serving
 from service.composer import Composer, Wish

@@ -5,9 +5,10 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from contracts.decoder import InstanceDecoder
 from contracts.errors import InvalidEvent, InvalidInstance
 from contracts.events import FeedbackEvent, decode_event
-from contracts.inputs import InputSpec, InstanceDecoder
+from contracts.inputs import InputSpec
 from feedback.join import Join, Recalled, Recollection, Whole
 from feedback.log import Record
 

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from contracts.decoder import InstanceDecoder
 from contracts.errors import InvalidInstance
 from contracts.images import MAX_PIXELS, ImageFiles
-from contracts.inputs import ImageInput, InstanceDecoder
+from contracts.inputs import ImageInput
 
 pytestmark = pytest.mark.unit
 GRAY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.decoder import InstanceDecoder
 from contracts.errors import InvalidInstance
-from contracts.inputs import InstanceDecoder, TensorInput, TextInput
+from contracts.inputs import TensorInput, TextInput
 
 pytestmark = pytest.mark.unit
 NUMBER = st.floats(width=32, allow_nan=False, allow_infinity=False)

@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from contracts.decoder import InstanceDecoder
 from contracts.errors import InvalidInstance
-from contracts.inputs import InstanceDecoder, StoryInput, describe, parse_input
+from contracts.inputs import StoryInput, describe, parse_input
 
 pytestmark = pytest.mark.unit
 

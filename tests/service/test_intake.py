@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from contracts.decoder import InstanceDecoder
 from contracts.events import decode_event
-from contracts.inputs import InstanceDecoder, parse_input
+from contracts.inputs import parse_input
 from contracts.labels import Column, LabelSpec
 from feedback.errors import FeedbackUnavailable
 from feedback.log import Appended
