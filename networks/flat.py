@@ -78,8 +78,8 @@ class Network:
         rows = self._head.out_features if keeps_head else 0
         self.columns = list(columns[:rows])
         cut_head(self._head, len(self.columns))
+        self._append(columns[len(self.columns) :])
         self._flatten()
-        self.grow(columns[len(self.columns) :])
 
     def __call__(self, inputs: Tensor, targets: Tensor | None = None) -> Tensor:
         """Logits `(batch, len(columns))` of encoded instances `(batch, *row_shape)`; bytes are scaled to 0…1.
@@ -100,13 +100,9 @@ class Network:
         Raises:
             ValueError: for a column that is there already.
         """
-        if not columns:
-            return
-        if len(set(self.columns).union(columns)) < len(self.columns) + len(columns):
-            raise ValueError("a column can be added only once")
-        self._add_outputs(columns)
-        self.columns.extend(columns)
-        self._flatten()
+        if columns:
+            self._append(columns)
+            self._flatten()
 
     def features(self, inputs: Tensor) -> Tensor:
         """What the head reads of encoded instances, `(batch, features)`."""
@@ -207,6 +203,13 @@ class Network:
     def _logits(self, inputs: Tensor, targets: Tensor | None) -> Tensor:  # noqa: ARG002
         logits: Tensor = self.module(scaled(inputs))
         return logits
+
+    def _append(self, columns: Sequence[Column]) -> None:
+        if len(set(self.columns).union(columns)) < len(self.columns) + len(columns):
+            raise ValueError("a column can be added only once")
+        if columns:
+            self._add_outputs(columns)
+            self.columns.extend(columns)
 
     def _add_outputs(self, columns: Sequence[Column]) -> None:
         self._add_rows(self._head, range(len(self.columns), len(self.columns) + len(columns)))
