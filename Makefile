@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 UV = $(shell command -v $(BIN)/uv || command -v uv || echo $(BIN)/uv)
-DEBIAN_PACKAGES := chromium
+DEBIAN_PACKAGES := chromium postgresql
 PYTEST_ARGUMENTS ?=
 
 .DEFAULT_GOAL := help
@@ -73,9 +73,11 @@ $(VENV)/.installed-dev: requirements-dev.lock pyproject.toml | $(VENV)/.uv
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@ $(VENV)/.installed
 
-# Chromium drives the tests of the console page.
+# Chromium drives the tests of the console page; PostgreSQL stands behind MLflow in those of the compose file.
 debian-packages:
-	@missing=""; for package in $(DEBIAN_PACKAGES); do command -v $$package >/dev/null || missing="$$missing $$package"; done; \
+	@missing=""; for package in $(DEBIAN_PACKAGES); do \
+		dpkg-query --show --showformat='$${db:Status-Status}\n' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; \
+	done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
