@@ -3,79 +3,133 @@
 import csv
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from contracts.errors import InvalidInstance
-from contracts.inputs import InputSpec, TabularInput, TextInput
+from contracts.inputs import InputSpec, StoryInput, TabularInput, TextInput
 
-INSTANCE_COLUMN = "instance"
+INSTANCE_COLUMN, LABEL_COLUMN = "instance", "label"
 NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", re.ASCII)
 MAX_CELL_CHARACTERS = 8 << 20
 csv.field_size_limit(MAX_CELL_CHARACTERS)  # the module's own limit is an image of 80 by 80
 
 
-def instance_of(cells: Mapping[str, str], spec: InputSpec) -> Any:
-    """The instance, in its JSON form, that a row's cells hold by the names of their columns.
+class Table(NamedTuple):
+    """CSV: the names in its header, and its rows by these names, each with the number of the line that it ends in.
 
-    One column `instance` holds it as JSON, or is the text. A tabular model has its own columns; otherwise the cells are
-    the instance's numbers in row-major order.
+    In place of a row unlike the header stands why it is none: `malformed_csv`. Those after it can be read.
+    """
+
+    columns: list[str]
+    rows: Iterator[tuple[int, dict[str, str] | InvalidInstance]]
+
+
+class InstanceReader:
+    """Reads instances, in their JSON form, out of a table's rows; `besides` are columns that are no part of them.
+
+    One column `instance` holds an instance as JSON, or is the text. A tabular model has its own columns; otherwise the
+    cells are the instance's numbers in row-major order.
 
     Raises:
-        InvalidInstance: `wrong_type` for a cell that is no finite number or no JSON, `wrong_shape` for too many or few.
+        InvalidInstance: `wrong_shape`, these columns hold no such instance.
     """
-    if list(cells) == [INSTANCE_COLUMN]:
-        cell = cells[INSTANCE_COLUMN]
-        return cell if isinstance(spec, TextInput) else _json(cell)
-    if isinstance(spec, TabularInput):
-        categories = {name for name, kind in spec.columns.items() if isinstance(kind, list)}
-        return {name: cell if name in categories else finite_number(cell) for name, cell in cells.items()}
-    if len(cells) != math.prod(spec.row_shape):
-        raise InvalidInstance("wrong_shape", f"{len(cells)} cells, expected as many as {list(spec.row_shape)} has")
-    return np.reshape([finite_number(cell) for cell in cells.values()], spec.row_shape).tolist()
+
+    def __init__(self, columns: Sequence[str], spec: InputSpec, besides: Collection[str] = ()) -> None:
+        self._spec = spec
+        self._places = {name: place for place, name in enumerate(columns, start=1) if name not in besides}
+        self._is_whole = list(self._places) == [INSTANCE_COLUMN]
+        if not self._is_whole:
+            _require_columns(self._places, spec)
+
+    def __call__(self, row: Mapping[str, str]) -> Any:
+        """A row's instance.
+
+        Raises:
+            InvalidInstance: `wrong_type` for a cell that is no finite number or no JSON, with its column: by its name
+                where the model has it, else by its number.
+        """
+        if self._is_whole:
+            cell = row[INSTANCE_COLUMN]
+            return cell if isinstance(self._spec, TextInput) else _json(cell)
+        if isinstance(self._spec, TabularInput):
+            kinds = self._spec.columns
+            return {
+                name: row[name] if isinstance(kinds[name], list) else finite_number(row[name], name)
+                for name in self._places
+            }
+        numbers = [finite_number(row[name], str(place)) for name, place in self._places.items()]
+        return np.reshape(numbers, self._spec.row_shape).tolist()
+
+    def is_blank(self, row: Mapping[str, str]) -> bool:
+        """Whether nothing stands where a row's instance would."""
+        return not any(row[name] for name in self._places)
 
 
-def finite_number(cell: str) -> float:
+def finite_number(cell: str, column: str) -> float:
     """The number that a cell holds, written as in JSON or with a plus or a bare point; whole where it is.
 
     Raises:
         InvalidInstance: `wrong_type`.
     """
     if not NUMBER.fullmatch(cell):
-        raise InvalidInstance("wrong_type", "a value is not a number")
+        raise InvalidInstance("wrong_type", f"column {column}: not a number")
     found = float(cell)
     if not math.isfinite(found):
-        raise InvalidInstance("wrong_type", "a value is not finite")
+        raise InvalidInstance("wrong_type", f"column {column}: not a finite number")
     return int(found) if found.is_integer() else found
 
 
-def read_table(lines: Iterable[str], *required: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of CSV by the names in its header, each with the number of the line that it ends in.
+def read_table(lines: Iterable[str], *required: str) -> Table:
+    """The table that lines of CSV are; its rows are read as they are needed.
 
     Raises:
-        InvalidInstance: `bad_header`, it does not name each column once, or lacks one that is required;
-            `malformed_csv`, for a row unlike it.
+        InvalidInstance: `bad_header`, it does not name each column once, or lacks one that is required.
     """
     reader = csv.reader(lines, strict=True)
     try:
         header = next(reader, [])
-        if not header or len(set(header)) < len(header) or not set(required) <= set(header):
-            needed = "".join(f", with `{name}`" for name in required)
-            raise InvalidInstance("bad_header", f"the first line must name each column once{needed}")
-        for row in reader:
-            yield reader.line_num, dict(zip(header, row, strict=True))
-    except (csv.Error, ValueError) as error:
-        if isinstance(error, UnicodeDecodeError):
-            raise
-        raise InvalidInstance("malformed_csv", f"line {reader.line_num}: not a row like the header") from None
+    except csv.Error:
+        header = []
+    if not header or len(set(header)) < len(header) or not set(required) <= set(header):
+        needed = "".join(f", with `{name}`" for name in required)
+        raise InvalidInstance("bad_header", f"the first line must name each column once{needed}")
+    return Table(header, _rows(reader, header))
+
+
+def _rows(reader: Any, header: list[str]) -> Iterator[tuple[int, dict[str, str] | InvalidInstance]]:
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error:
+            cells = []
+        if cells is None:
+            return
+        if len(cells) == len(header):
+            yield reader.line_num, dict(zip(header, cells, strict=True))
+        else:
+            yield reader.line_num, InvalidInstance("malformed_csv", "not a row like the header")
+
+
+def _require_columns(names: Collection[str], spec: InputSpec) -> None:
+    match spec:
+        case TabularInput():
+            is_right, expected = set(names) == set(spec.columns), ", ".join(sorted(spec.columns))
+        case TextInput() | StoryInput():
+            is_right, expected = False, INSTANCE_COLUMN
+        case _:
+            is_right = len(names) == math.prod(spec.row_shape)
+            expected = f"{INSTANCE_COLUMN} alone, or as many as {list(spec.row_shape)} has numbers, not {len(names)}"
+    if not is_right:
+        raise InvalidInstance("wrong_shape", f"the columns of an instance must be {expected}")
 
 
 def _json(cell: str) -> msgspec.Raw:
     try:
         msgspec.json.decode(cell)
     except (msgspec.MsgspecError, RecursionError):
-        raise InvalidInstance("wrong_type", f"the column {INSTANCE_COLUMN} is not JSON") from None
+        raise InvalidInstance("wrong_type", f"column {INSTANCE_COLUMN}: not JSON") from None
     return msgspec.Raw(cell)

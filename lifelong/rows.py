@@ -1,29 +1,36 @@
-"""Feedback events out of a file: NDJSON, CSV or npz, by the file's ending."""
+"""Feedback events out of a file: NDJSON, CSV or npz, by the file's ending; a bad row is told and passed over."""
 
 import hashlib
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.cells import INSTANCE_COLUMN, instance_of, read_table
-from contracts.errors import InvalidEvent, InvalidInstance
+from contracts.cells import INSTANCE_COLUMN, LABEL_COLUMN, InstanceReader, Table, read_table
+from contracts.errors import InvalidEvent, InvalidInstance, LifelongError
 from contracts.events import FeedbackEvent, decode_event
 from contracts.inputs import InputSpec, TextInput
 from lifelong.errors import BadFile
 
-EVENT_COLUMNS = ("label", "event_id", "prediction_id", "task", "subject", "time")
+EVENT_COLUMNS = (LABEL_COLUMN, "event_id", "prediction_id", "task", "subject", "time")
 NPZ_ARRAYS = ("instances", "labels", "tasks")
 MAX_LINE_BYTES = 8 << 20
 
 
-def read_events(path: Path, spec: InputSpec) -> Iterator[FeedbackEvent]:
-    """The events of a file, in its order; every event carries an id.
+class Row(NamedTuple):
+    """A row of a file: where it stands, and the event that it is or, as a value, why it is none."""
+
+    place: str
+    event: FeedbackEvent | LifelongError
+
+
+def read_rows(path: Path, spec: InputSpec) -> Iterator[Row]:
+    """The rows of a file, in its order; every event carries an id.
 
     Where a row brings no event id, it gets one made of the file's content and the row's number: sending the same file
     again, whole or after an interruption, trains nothing twice.
@@ -33,14 +40,20 @@ def read_events(path: Path, spec: InputSpec) -> Iterator[FeedbackEvent]:
     columns in order. npz: arrays `instances` and `labels`, optionally `tasks`.
 
     Raises:
-        BadFile: the ending is unknown or the file cannot be read; the detail names the row.
+        BadFile: the ending is unknown, the file cannot be read, or its header or arrays are not such.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise BadFile("unknown_format", f"{path.name}: must end in one of {', '.join(READERS)}")
     digest = _digest(path)
-    for number, event in enumerate(reader(path, spec)):
-        yield event if event.event_id else msgspec.structs.replace(event, event_id=f"{digest}-{number}")
+    for number, (place, event) in enumerate(reader(path, spec)):
+        yield Row(place, _named(event, f"{digest}-{number}"))
+
+
+def _named(event: FeedbackEvent | LifelongError, event_id: str) -> FeedbackEvent | LifelongError:
+    if isinstance(event, LifelongError) or event.event_id:
+        return event
+    return msgspec.structs.replace(event, event_id=event_id)
 
 
 def _digest(path: Path) -> str:
@@ -51,20 +64,42 @@ def _digest(path: Path) -> str:
         raise BadFile("unreadable", f"{path}: {error.strerror}") from None
 
 
-def _read_ndjson(path: Path, spec: InputSpec) -> Iterator[FeedbackEvent]:  # noqa: ARG001  one signature for all readers
+def _read_ndjson(path: Path, spec: InputSpec) -> Iterator[Row]:  # noqa: ARG001  one signature for all readers
     with path.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), start=1):
+            place = f"line {number}"
             if len(line) > MAX_LINE_BYTES:
-                raise BadFile("bad_row", f"{path.name}: line {number}: longer than {MAX_LINE_BYTES} bytes")
-            if line.strip():
-                yield _decoded(line, f"{path.name}: line {number}")
+                yield Row(place, InvalidEvent("line_too_long", f"longer than {MAX_LINE_BYTES} bytes"))
+                _skip_line(file, line)
+            elif line.strip():
+                yield Row(place, _decoded(line))
+
+
+def _skip_line(file: BinaryIO, line: bytes) -> None:
+    while line and not line.endswith(b"\n"):
+        line = file.readline(MAX_LINE_BYTES)
 
 
 def csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Each row of a CSV file by its header's columns, `label` among them, and its place as an error names it.
 
     Raises:
-        BadFile: `unreadable`, `bad_header` for one without `label`, or `bad_row` for a row unlike it.
+        BadFile: as `_table`, or `bad_row` for a row unlike the header.
+    """
+    with _table(path) as table:
+        for number, row in table.rows:
+            place = f"{path.name}: line {number}"
+            if isinstance(row, InvalidInstance):
+                raise BadFile("bad_row", f"{place}: {row.detail}")
+            yield place, row
+
+
+@contextmanager
+def _table(path: Path) -> Iterator[Table]:
+    """A CSV file with a column `label`, open.
+
+    Raises:
+        BadFile: `unreadable`, or `bad_header` for a header that it or the code inside refuses.
     """
     try:
         file = path.open(encoding="utf-8-sig", newline="")
@@ -72,13 +107,11 @@ def csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
         raise BadFile("unreadable", f"{path}: {error.strerror}") from None
     with file:
         try:
-            for number, row in read_table(file, "label"):
-                yield f"{path.name}: line {number}", row
+            yield read_table(file, LABEL_COLUMN)
         except UnicodeDecodeError:
-            raise BadFile("bad_row", f"{path.name}: not UTF-8") from None
+            raise BadFile("unreadable", f"{path.name}: not UTF-8") from None
         except InvalidInstance as error:
-            code = error.code if error.code == "bad_header" else "bad_row"
-            raise BadFile(code, f"{path.name}: {error.detail}") from None
+            raise BadFile("bad_header", f"{path.name}: {error.detail}") from None
 
 
 def load_npz(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -94,34 +127,25 @@ def load_npz(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         raise BadFile("unreadable", f"{path.name}: not an npz file of plain arrays") from None
 
 
-def _read_csv(path: Path, spec: InputSpec) -> Iterator[FeedbackEvent]:
-    for place, row in csv_rows(path):
-        yield _from_csv(row, spec, place)
+def _read_csv(path: Path, spec: InputSpec) -> Iterator[Row]:
+    with _table(path) as table:
+        has_instances = not set(table.columns) <= set(EVENT_COLUMNS)
+        read = InstanceReader(table.columns, spec, EVENT_COLUMNS) if has_instances else None
+        for number, row in table.rows:
+            yield Row(f"line {number}", row if isinstance(row, InvalidInstance) else _from_csv(row, read))
 
 
-def _from_csv(row: dict[str, str], spec: InputSpec, place: str) -> FeedbackEvent:
+def _from_csv(row: dict[str, str], read: InstanceReader | None) -> FeedbackEvent | LifelongError:
     members: dict[str, Any] = {name: row[name] for name in EVENT_COLUMNS if row.get(name)}
-    values = {name: value for name, value in row.items() if name not in EVENT_COLUMNS}
-    if values and not (row.get("prediction_id") and not any(values.values())):
-        with naming(place):
-            members[INSTANCE_COLUMN] = instance_of(values, spec)
-    return _decoded(msgspec.json.encode(members), place)
+    if read and not ("prediction_id" in members and read.is_blank(row)):
+        try:
+            members[INSTANCE_COLUMN] = read(row)
+        except InvalidInstance as error:
+            return error
+    return _decoded(msgspec.json.encode(members))
 
 
-@contextmanager
-def naming(place: str) -> Iterator[None]:
-    """Inside, what is wrong with a row is told with the row's place.
-
-    Raises:
-        BadFile: `bad_row`.
-    """
-    try:
-        yield
-    except InvalidInstance as error:
-        raise BadFile("bad_row", f"{place}: {error.detail}") from None
-
-
-def _read_npz(path: Path, spec: InputSpec) -> Iterator[FeedbackEvent]:
+def _read_npz(path: Path, spec: InputSpec) -> Iterator[Row]:
     arrays = load_npz(path, NPZ_ARRAYS)
     instances, labels = arrays.get("instances"), arrays.get("labels")
     if instances is None or labels is None:
@@ -137,17 +161,17 @@ def _read_npz(path: Path, spec: InputSpec) -> Iterator[FeedbackEvent]:
         members: dict[str, Any] = {"instance": instances[number].tolist(), "label": labels[number].item()}
         if tasks is not None:
             members["task"] = str(tasks[number])
-        yield _decoded(msgspec.json.encode(members), f"{path.name}: row {number}")
+        yield Row(f"row {number}", _decoded(msgspec.json.encode(members)))
 
 
-def _decoded(body: bytes, place: str) -> FeedbackEvent:
+def _decoded(body: bytes) -> FeedbackEvent | LifelongError:
     try:
         return decode_event(body)
     except InvalidEvent as error:
-        raise BadFile("bad_row", f"{place}: {error.detail}") from None
+        return error
 
 
-READERS: dict[str, Callable[[Path, InputSpec], Iterator[FeedbackEvent]]] = {
+READERS: dict[str, Callable[[Path, InputSpec], Iterator[Row]]] = {
     ".ndjson": _read_ndjson,
     ".jsonl": _read_ndjson,
     ".csv": _read_csv,

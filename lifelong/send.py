@@ -1,35 +1,53 @@
 """Sends a file of feedback to a running service, in batches that fit its limits."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from contracts.answers import Rejection
+from contracts.answers import Receipt
+from contracts.errors import LifelongError
 from contracts.events import FeedbackEvent
 from lifelong.client import Client
 from lifelong.output import stderr
-from lifelong.rows import read_events
+from lifelong.rows import Row, read_rows
 from lifelong.settings import load_settings
 
-BATCH_EVENTS = 100
+BATCH_ROWS = 100
 BATCH_BYTES = 2 << 20
 REPORTED_REJECTIONS = 20
+NOTHING = Receipt(0, 0, [])
+
+
+class RejectedRow(msgspec.Struct, frozen=True):
+    """Why a row of the file was not accepted, here or by the service."""
+
+    place: str
+    error: str
+    detail: str
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """What became of the events so far; `rejections` are the first few, their index counted over the whole file."""
+    """What became of the rows so far; `rejections` are the first few."""
 
     accepted: int = 0
     duplicates: int = 0
     rejected: int = 0
     position: int | None = None
-    rejections: tuple[Rejection, ...] = ()
+    rejections: tuple[RejectedRow, ...] = ()
+
+    def total(self) -> str:
+        """The totals for people."""
+        return f"accepted {self.accepted}, duplicates {self.duplicates}, rejected {self.rejected}"
 
     def lines(self) -> list[str]:
-        """The totals for people, and the first rejections."""
-        total = f"accepted {self.accepted}, duplicates {self.duplicates}, rejected {self.rejected}"
-        return [total, *(f"  event {one.index}: {one.detail} ({one.error})" for one in self.rejections)]
+        """The totals, the first rejections, and what to do about these."""
+        shown = [self.total(), *(f"  {one.place}: {one.detail} ({one.error})" for one in self.rejections)]
+        if self.rejected > len(self.rejections):
+            shown.append(f"  and {self.rejected - len(self.rejections)} more")
+        if self.rejected and (self.accepted or self.duplicates):
+            shown.append("mend these in a file of their own: in a changed file, rows without event_id count as new")
+        return shown
 
 
 def send_file(config: Path, file: Path, address: str) -> Sent:
@@ -41,22 +59,22 @@ def send_file(config: Path, file: Path, address: str) -> Sent:
     settings = load_settings(config)
     total = Sent()
     with Client(address, settings.model) as client, stderr().status("sending") as progress:
-        for total in send(client, read_events(file, settings.input)):
-            progress.update(f"accepted {total.accepted}, duplicates {total.duplicates}, rejected {total.rejected}")
+        for total in send(client, read_rows(file, settings.input)):
+            progress.update(total.total())
     return total
 
 
-def send(client: Client, events: Iterable[FeedbackEvent]) -> Iterator[Sent]:
-    """Sends the events and yields the running totals after each batch; an accepted event is durable.
+def send(client: Client, rows: Iterable[Row]) -> Iterator[Sent]:
+    """Sends the rows that are events and yields the running totals after each batch; an accepted event is durable.
 
     Raises:
         RequestRefused, ServiceUnreachable: as `Client.feedback`; the batches before are accepted.
     """
-    total, sent = Sent(), 0
-    for batch in batches(events):
-        receipt = client.feedback(batch)
-        rejections = [Rejection(sent + one.index, one.error, one.detail) for one in receipt.rejected]
-        sent += len(batch)
+    total = Sent()
+    for batch in batches(rows):
+        events = [row.event for row in batch if isinstance(row.event, FeedbackEvent)]
+        receipt = client.feedback(events) if events else NOTHING
+        rejections = _rejections(batch, receipt)
         total = Sent(
             total.accepted + receipt.accepted,
             total.duplicates + receipt.duplicates,
@@ -67,16 +85,30 @@ def send(client: Client, events: Iterable[FeedbackEvent]) -> Iterator[Sent]:
         yield total
 
 
-def batches(events: Iterable[FeedbackEvent]) -> Iterator[list[FeedbackEvent]]:
-    """The events in order, at most `BATCH_EVENTS` and, unless one alone is larger, `BATCH_BYTES` of instances each."""
-    batch: list[FeedbackEvent] = []
+def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """The rows in order, at most `BATCH_ROWS` and, unless one alone is larger, `BATCH_BYTES` of instances each."""
+    batch: list[Row] = []
     size = 0
-    for event in events:
-        weight = 0 if event.instance is msgspec.UNSET else memoryview(event.instance).nbytes
-        if batch and (len(batch) == BATCH_EVENTS or size + weight > BATCH_BYTES):
+    for row in rows:
+        weight = _weight(row.event)
+        if batch and (len(batch) == BATCH_ROWS or size + weight > BATCH_BYTES):
             yield batch
             batch, size = [], 0
-        batch.append(event)
+        batch.append(row)
         size += weight
     if batch:
         yield batch
+
+
+def _weight(event: FeedbackEvent | LifelongError) -> int:
+    if isinstance(event, LifelongError) or event.instance is msgspec.UNSET:
+        return 0
+    return memoryview(event.instance).nbytes
+
+
+def _rejections(batch: Sequence[Row], receipt: Receipt) -> list[RejectedRow]:
+    """The rows of a batch that were not accepted, in order: what is no event, and what the receipt lists."""
+    sent = [row.place for row in batch if isinstance(row.event, FeedbackEvent)]
+    faults = {row.place: (row.event.code, row.event.detail) for row in batch if isinstance(row.event, LifelongError)}
+    faults |= {sent[one.index]: (one.error, one.detail) for one in receipt.rejected}
+    return [RejectedRow(row.place, *faults[row.place]) for row in batch if row.place in faults]

@@ -10,10 +10,10 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from contracts.cells import instance_of, read_table
+from contracts.cells import LABEL_COLUMN, InstanceReader, read_table
 from contracts.errors import InvalidInstance
 from contracts.events import TASK_PATTERN
-from contracts.inputs import ImageInput, InputSpec
+from contracts.inputs import ImageInput, InputSpec, TabularInput
 from service.errors import RequestFault
 
 NDJSON = b"application/x-ndjson"
@@ -82,10 +82,22 @@ def with_options(body: bytes, options: dict[str, Any]) -> bytes:
 def _rows(body: bytes, spec: InputSpec) -> Iterator[Any]:
     lines = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline="")
     try:
-        for number, cells in read_table(lines):
+        table = read_table(lines)
+        read = _reader(table.columns, spec)
+        for number, row in table.rows:
             try:
-                yield instance_of(cells, spec)
+                if isinstance(row, InvalidInstance):
+                    raise row
+                yield read(row)
             except InvalidInstance as error:
                 raise InvalidInstance(error.code, f"line {number}: {error.detail}") from None
     except UnicodeDecodeError:
         raise RequestFault("malformed_csv", "the body is not UTF-8") from None
+
+
+def _reader(columns: list[str], spec: InputSpec) -> InstanceReader:
+    """Refuses what is meant as feedback, whose other columns might still have the instance's shape."""
+    is_own = isinstance(spec, TabularInput) and LABEL_COLUMN in spec.columns
+    if LABEL_COLUMN in columns and not is_own:
+        raise InvalidInstance("bad_header", f"predict takes instances alone: leave the column `{LABEL_COLUMN}` out")
+    return InstanceReader(columns, spec)

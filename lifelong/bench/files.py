@@ -17,7 +17,7 @@ from contracts.inputs import ImageInput, InputSpec, TabularInput, TensorInput, T
 from lifelong.bench.stream import Arrays, Indices
 from lifelong.data import read_idx
 from lifelong.errors import BadFile
-from lifelong.rows import EVENT_COLUMNS, csv_rows, load_npz, naming
+from lifelong.rows import EVENT_COLUMNS, csv_rows, load_npz
 
 TEST_SHARE = 0.2
 """Of each label's rows, held out where the files bring no test part."""
@@ -139,7 +139,7 @@ def _encoded(columns: dict[str, list[str]], places: Sequence[str], file: str) ->
         return _json_or_text(columns[first], file)
     values: list[Sequence[str | float]] = []
     for name, cells in columns.items():
-        values.append(list(map(_number, cells, places)) if is_number[name] else cells)
+        values.append([_number(*one, name) for one in zip(cells, places, strict=True)] if is_number[name] else cells)
     rows = list(zip(*values, strict=True))
     if all(is_number.values()):
         return _checked(TensorInput(shape=(len(columns),)), rows, file)
@@ -147,9 +147,11 @@ def _encoded(columns: dict[str, list[str]], places: Sequence[str], file: str) ->
     return _checked(TabularInput(columns=kinds), [dict(zip(columns, row, strict=True)) for row in rows], file)
 
 
-def _number(cell: str, place: str) -> float:
-    with naming(place):
-        return finite_number(cell)
+def _number(cell: str, place: str, column: str) -> float:
+    try:
+        return finite_number(cell, column)
+    except InvalidInstance as error:
+        raise BadFile("bad_row", f"{place}: {error.detail}") from None
 
 
 def _json_or_text(cells: Sequence[str], file: str) -> tuple[InputSpec, Cells]:

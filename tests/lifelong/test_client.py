@@ -10,9 +10,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from contracts.errors import InvalidEvent
 from contracts.events import FeedbackEvent
 from lifelong.client import AsyncClient, Client, ClosedTask, Patience, only_model, served_models, wait_ready
 from lifelong.errors import InvalidArgument, RequestRefused, ServiceUnreachable
+from lifelong.rows import Row
 from lifelong.send import send
 from tests.lifelong.both_clients import KINDS
 from tests.lifelong.scripted import Script
@@ -55,17 +57,24 @@ def test_a_refusal_keeps_its_code_and_is_not_repeated(client: Client, script: Sc
 def test_a_request_of_which_nothing_was_accepted_is_a_receipt(client: Client, script: Script) -> None:
     rejected = [{"index": 0, "error": "unknown_label", "detail": "the label is not one of the configured labels"}]
     script.say(422, {"error": "nothing_accepted", "detail": "no event is good", "rejected": rejected, "more": 3})
-    (total,) = send(client, [EVENT])
+    (total,) = send(client, [Row("line 1", EVENT)])
     assert (total.accepted, total.rejected) == (0, 4)
     assert total.rejections[0].error == "unknown_label"
 
 
-def test_rejections_are_counted_over_the_whole_file(client: Client, script: Script) -> None:
-    rejected = [{"index": 2, "error": "wrong_shape", "detail": "an instance must have the shape [2]"}]
-    script.say(202, {"accepted": 99, "duplicates": 0, "rejected": [], "position": 99})
-    script.say(202, {"accepted": 2, "duplicates": 0, "rejected": rejected, "position": 101})
-    total = list(send(client, [EVENT] * 103))[-1]
-    assert (total.accepted, total.position, total.rejections[0].index) == (101, 101, 102)
+def test_rejections_are_told_by_their_places_in_the_file(client: Client, script: Script) -> None:
+    rejected = [{"index": 1, "error": "wrong_shape", "detail": "an instance must have the shape [2]"}]
+    script.say(202, {"accepted": 100, "duplicates": 0, "rejected": [], "position": 100})
+    script.say(202, {"accepted": 1, "duplicates": 0, "rejected": rejected, "position": 101})
+    bad = Row("line 101", InvalidEvent("invalid_event", "$: Expected `object`, got `int`"))
+    rows = [Row(f"line {number}", EVENT) for number in range(1, 104) if number != 101]
+    total = list(send(client, [*rows[:100], bad, *rows[100:]]))[-1]
+    assert (total.accepted, total.position, total.rejected) == (101, 101, 2)
+    assert [(one.place, one.error) for one in total.rejections] == [
+        ("line 101", "invalid_event"),
+        ("line 103", "wrong_shape"),
+    ]
+    assert len(script.requests[1].document["events"]) == 2
 
 
 def test_an_events_own_id_is_kept(client: Client, script: Script) -> None:

@@ -99,12 +99,12 @@ def test_an_address_that_cannot_be_one_is_65() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_bad_file_is_65(config: Path, tmp_path: Path) -> None:
+def test_a_file_of_which_something_is_rejected_is_65(config: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.ndjson"
     rows.write_text("nonsense\n")
     done = lifelong("send", config, rows, *NOWHERE)
     assert done.returncode == 65
-    assert "line 1" in done.stderr
+    assert "line 1: the event is not valid JSON" in done.stdout
 
 
 def test_the_doctor_reports_without_changing_anything(tmp_path: Path) -> None:

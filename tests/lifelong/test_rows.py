@@ -9,8 +9,8 @@ import pytest
 from contracts.events import FeedbackEvent
 from contracts.inputs import ImageInput, InputSpec, TabularInput, TensorInput, TextInput
 from lifelong.errors import BadFile
-from lifelong.rows import read_events
-from lifelong.send import BATCH_BYTES, BATCH_EVENTS, batches
+from lifelong.rows import MAX_LINE_BYTES, Row, read_rows
+from lifelong.send import BATCH_BYTES, BATCH_ROWS, RejectedRow, Sent, batches
 
 pytestmark = pytest.mark.unit
 PAIR, TEXT = TensorInput(shape=(2,)), TextInput()
@@ -20,7 +20,13 @@ CUSTOMER = TabularInput(columns={"age": "number", "plan": ["free", "paid"]})
 def read(directory: Path, name: str, content: str, spec: InputSpec = PAIR) -> list[FeedbackEvent]:
     path = directory / name
     path.write_text(content, encoding="utf-8")
-    return list(read_events(path, spec))
+    return events_of(path, spec)
+
+
+def events_of(path: Path, spec: InputSpec) -> list[FeedbackEvent]:
+    events = [row.event for row in read_rows(path, spec)]
+    assert all(isinstance(event, FeedbackEvent) for event in events)
+    return [event for event in events if isinstance(event, FeedbackEvent)]
 
 
 def instance(event: FeedbackEvent) -> object:
@@ -66,7 +72,7 @@ def test_csv_may_name_predictions_in_place_of_instances(tmp_path: Path) -> None:
 def test_npz_arrays_are_rows(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, instances=np.array([[1.0, 2.0], [3.0, 4.0]]), labels=np.array([0, 1]), tasks=np.array(["a", "b"]))
-    events = list(read_events(path, PAIR))
+    events = events_of(path, PAIR)
     assert [(event.label_name, event.task, instance(event)) for event in events] == [
         ("0", "a", [1.0, 2.0]),
         ("1", "b", [3.0, 4.0]),
@@ -89,40 +95,90 @@ def test_an_id_that_a_row_brings_is_kept(tmp_path: Path) -> None:
     assert events[1].event_id not in (None, "mine")
 
 
+GOOD = '{"label": 3, "instance": [1, 2]}'
+
+
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "rows", "bad", "good"),
     [
-        ("a.txt", "", "must end in one of"),
-        ("a.ndjson", '{"label": 3, "instance": [1]}\nnonsense\n', "line 2: the event is not valid JSON"),
-        ("a.ndjson", '{"label": 3}', "line 1: an event needs"),
-        ("a.csv", "a,b\n1,2\n", "must name each column once, with `label`"),
-        ("a.csv", "label,a,a\n1,2,3\n", "must name each column once"),
-        ("a.csv", "label,a,b\n1,2\n", "line 2: not a row like the header"),
-        ("a.csv", "label,a,b\n1,2,x\n", "line 2: a value is not a number"),
-        ("a.csv", "label,a,b\n1,2,nan\n", "line 2: a value is not a number"),
-        ("a.csv", "label,a\n1,2\n", "line 2: 1 cells, expected as many as [2] has"),
-        ("a.csv", "label,instance\n1,[1\n", "the column instance is not JSON"),
-        ("a.npz", "no archive", "not an npz file"),
+        ("a.ndjson", [GOOD, "nonsense", "", GOOD], "line 2: the event is not valid JSON", ["line 1", "line 4"]),
+        ("a.ndjson", ['{"label": 3}', GOOD], "line 1: an event needs a prediction_id or an instance", ["line 2"]),
+        ("a.ndjson", ["1" * 2 * MAX_LINE_BYTES, GOOD], f"line 1: longer than {MAX_LINE_BYTES} bytes", ["line 2"]),
+        ("a.csv", ["label,a,b", "1,2", "1,2,3"], "line 2: not a row like the header", ["line 3"]),
+        ("a.csv", ["label,a,b", '1,2,"3"x', "1,2,3"], "line 2: not a row like the header", ["line 3"]),
+        ("a.csv", ["a,label,b", "1,2,3", "1,2,x"], "line 3: column 3: not a number", ["line 2"]),
+        ("a.csv", ["label,a,b", "1,nan,2", "1,2,3"], "line 2: column 2: not a number", ["line 3"]),
+        ("a.csv", ["label,a,b", "1,2,1e999", "1,2,3"], "line 2: column 3: not a finite number", ["line 3"]),
+        ("a.csv", ["label,a,b", ",2,3", "1,2,3"], "line 2: $: Object missing required field `label`", ["line 3"]),
+        ("a.csv", ["label,instance", "1,[1", '1,"[1,2]"'], "line 2: column instance: not JSON", ["line 3"]),
     ],
 )
-def test_a_bad_file_is_named_with_its_row(tmp_path: Path, name: str, content: str, said: str) -> None:
+def test_a_bad_row_is_told_with_its_place_and_the_others_are_events(
+    tmp_path: Path, name: str, rows: list[str], bad: str, good: list[str]
+) -> None:
+    path = tmp_path / name
+    path.write_text("\n".join(rows))
+    found = list(read_rows(path, PAIR))
+    assert [row.place for row in found if isinstance(row.event, FeedbackEvent)] == good
+    assert [f"{row.place}: {row.event}" for row in found if not isinstance(row.event, FeedbackEvent)] == [bad]
+
+
+def test_a_tables_bad_cell_is_told_by_the_name_of_its_column(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("plan,age,label\nfree,old,stays\n")
+    (row,) = read_rows(path, CUSTOMER)
+    assert str(row.event) == "column age: not a number"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "spec", "said"),
+    [
+        ("a.txt", "", PAIR, "must end in one of"),
+        ("a.csv", "a,b\n1,2\n", PAIR, "must name each column once, with `label`"),
+        ("a.csv", "label,a,a\n1,2,3\n", PAIR, "must name each column once"),
+        ("a.csv", "label,a\n1,2\n", PAIR, "as many as [2] has numbers, not 1"),
+        ("a.csv", "label,age\n1,2\n", CUSTOMER, "must be age, plan"),
+        ("a.csv", "label,text\n1,hello\n", TEXT, "must be instance"),
+        ("a.npz", "no archive", PAIR, "not an npz file"),
+    ],
+)
+def test_a_file_whose_header_is_wrong_is_refused_as_a_whole(
+    tmp_path: Path, name: str, content: str, spec: InputSpec, said: str
+) -> None:
     with pytest.raises(BadFile) as caught:
-        read(tmp_path, name, content)
+        read(tmp_path, name, content, spec)
     assert said in caught.value.detail
+
+
+def test_bytes_that_are_no_text_end_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"label,a,b\n\xff,2,3\n")
+    with pytest.raises(BadFile, match="not UTF-8"):
+        list(read_rows(path, PAIR))
 
 
 def test_pickled_arrays_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, instances=np.array([{}], dtype=object), labels=np.array([0]))
     with pytest.raises(BadFile, match="not an npz file of plain arrays"):
-        list(read_events(path, PAIR))
+        list(read_rows(path, PAIR))
 
 
 def test_batches_stay_below_both_limits_and_lose_nothing() -> None:
     large = msgspec.Raw(b'"' + b"x" * (BATCH_BYTES // 2) + b'"')
     events = [FeedbackEvent(label="a", instance=large) for _ in range(3)]
-    events += [FeedbackEvent(label="a", prediction_id="p") for _ in range(BATCH_EVENTS + 1)]
-    made = list(batches(events))
-    assert [event for batch in made for event in batch] == events
-    assert max(len(batch) for batch in made) == BATCH_EVENTS
+    events += [FeedbackEvent(label="a", prediction_id="p") for _ in range(BATCH_ROWS + 1)]
+    rows = [Row(f"line {number}", event) for number, event in enumerate(events)]
+    made = list(batches(rows))
+    assert [row for batch in made for row in batch] == rows
+    assert max(len(batch) for batch in made) == BATCH_ROWS
     assert len(made[0]) == 1
+
+
+def test_what_was_rejected_is_shown_in_part_and_counted_whole() -> None:
+    rejections = (RejectedRow("line 3", "wrong_type", "column 2: not a number"),)
+    assert Sent(accepted=7, rejected=5, rejections=rejections).lines()[:3] == [
+        "accepted 7, duplicates 0, rejected 5",
+        "  line 3: column 2: not a number (wrong_type)",
+        "  and 4 more",
+    ]

@@ -66,7 +66,9 @@ def test_a_table_has_its_own_columns_in_any_order(tmp_path: Path) -> None:
         service.promote(artifact(1, spec=TABULAR, weights=b""), 1)
         assert len(labels(post(service, b"\xef\xbb\xbfcolour,age\nred,1\nblue,2.5\n", b"text/csv"))) == 2
         assert post(service, b"colour\nred\n", b"text/csv").document["error"] == "wrong_shape"
-        assert post(service, b"colour,age\nred,x\n", b"text/csv").document["error"] == "wrong_type"
+        assert (
+            post(service, b"colour,age\nred,x\n", b"text/csv").document["detail"] == "line 2: column age: not a number"
+        )
 
 
 def test_a_text_column_is_called_instance(tmp_path: Path) -> None:
@@ -153,8 +155,23 @@ def test_a_fault_of_ours_ends_the_stream_with_its_line(tmp_path: Path) -> None:
         assert only["error"] == "internal_error"
 
 
-def test_a_bad_line_of_csv_is_told_by_its_number(pets: InProcessService) -> None:
-    assert "line 3" in post(pets, b"a,b,c,d\n1,2,3,4\n1,2,3,x\n", b"text/csv").document["detail"]
+def test_a_bad_cell_of_csv_is_told_by_its_line_and_column(pets: InProcessService) -> None:
+    problem = post(pets, b"a,b,c,d\n1,2,3,4\n1,2,x,4\n", b"text/csv").document
+    assert (problem["error"], problem["detail"]) == ("wrong_type", "line 3: column 3: not a number")
+
+
+@pytest.mark.parametrize("body", [b"a,b,c,d,label\n1,2,3,4,cat\n", b"label,a,b,c\n1,2,3,4\n"])
+def test_csv_that_is_meant_as_feedback_is_not_predicted(pets: InProcessService, body: bytes) -> None:
+    problem = post(pets, body, b"text/csv").document
+    assert problem["error"] == "bad_header"
+    assert "leave the column `label` out" in problem["detail"]
+
+
+def test_a_table_may_have_a_column_called_label(tmp_path: Path) -> None:
+    spec = {"kind": "tabular", "columns": {"label": "number"}}
+    with service_of(tmp_path, spec) as service:
+        service.promote(artifact(1, spec=spec, weights=b""), 1)
+        assert len(labels(post(service, b"label\n2\n", b"text/csv"))) == 1
 
 
 @pytest.mark.parametrize(("form", "media"), [("PNG", b"image/png"), ("JPEG", b"image/jpeg")])
