@@ -4,8 +4,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from contracts.versions import Lineage, ProbeReport
+from contracts.versions import Lineage, ProbeReport, Reason, Verdict
 
+JoinOutcome = Literal["joined", "unknown"]
+"""Whether the prediction that an event named instead of an instance was remembered."""
 NAMESPACE = "lifelong"
 
 
@@ -91,6 +93,25 @@ class Guards(msgspec.Struct, frozen=True, kw_only=True):
     quarantined_rows: int = 0
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gate lets a version cost a task, as shares of one: alone, and with all since the task's best."""
+
+    max_drop: float
+    budget: float
+
+
+class Times(msgspec.Struct, frozen=True, kw_only=True):
+    """Unix seconds of what happened last; null where it has not.
+
+    `event`: the newest example was accepted. `round`: this trainer process learned a round. `rollback`: an older
+    version was served again.
+    """
+
+    event: float | None = None
+    round: float | None = None
+    rollback: float | None = None
+
+
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     """How many parameters a network has in all.
 
@@ -103,7 +124,11 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrainerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The trainer's status, whole; it is sent after every change and at least once a second."""
+    """The trainer's status, whole; it is sent after every change and at least once a second.
+
+    `gate` counts decisions by verdict and `reasons` their codes, of which a decision may have several; `joins` counts
+    the events that named a prediction instead of an instance. All three go back to the beginning of the state.
+    """
 
     model: str
     version: int
@@ -123,6 +148,10 @@ class TrainerStatus(msgspec.Struct, frozen=True, kw_only=True):
     lag: int
     capacity: Capacity = Capacity()
     guards: Guards = Guards()
+    reasons: dict[Verdict, dict[Reason, int]] = {}
+    limits: Limits | None = None
+    times: Times = Times()
+    joins: dict[JoinOutcome, int] = {}
 
 
 class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,21 @@ FILES = (WEIGHTS, MODEL, LINEAGE, PROBES)
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
 Verdict = Literal["promote", "refuse", "hold"]
+Reason = Literal[
+    "nothing_lost",
+    "no_probe_rows",
+    "gained",
+    "gain_outweighs",
+    "loss_outweighs",
+    "loss_without_gain",
+    "new_unmeasured",
+    "drops_too_far",
+    "too_many_flips",
+    "over_budget",
+    "too_few_rows",
+    "not_auto",
+]
+"""Which rules of the gate a verdict came from: a small set beside the sentences, for counting (docs/metrics.md)."""
 
 
 class TaskComparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,11 +51,12 @@ class TaskComparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """The gate's verdict on a candidate, always with its reasons."""
+    """The gate's verdict on a candidate, always with its reasons; versions from before there were codes have none."""
 
     verdict: Verdict
     reasons: list[str]
     tasks: list[TaskComparison] = []
+    codes: list[Reason] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):

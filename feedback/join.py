@@ -4,6 +4,7 @@ import io
 import itertools
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import InvalidEvent
 from contracts.events import FeedbackEvent
+from contracts.status import JoinOutcome
 
 MAX_DIGITS = 9
 """Of a place in a request; longer ones are nobody's."""
@@ -83,9 +85,13 @@ def encode_rows(rows: NDArray[Any], task: str | None) -> bytes:
 
 
 class Recalled:
-    """The requests that a batch of events names, as far as they are known."""
+    """The requests that a batch of events names, as far as they are known.
+
+    `outcomes` counts the events that were to be completed by one.
+    """
 
     def __init__(self, requests: Mapping[str, _Request | _Rows], takes_task: bool) -> None:
+        self.outcomes: Counter[JoinOutcome] = Counter()
         self._requests = requests
         self._takes_task = takes_task
 
@@ -100,7 +106,9 @@ class Recalled:
         place = _place(event)
         request = self._requests.get(place.key) if place else None
         if place is None or request is None or place.row >= len(request.instances):
+            self.outcomes["unknown"] += 1
             raise InvalidEvent("unknown_prediction", "no prediction of this id is remembered; send the instance itself")
+        self.outcomes["joined"] += 1
         task = request.task if self._takes_task and event.task is None else event.task
         instance = request.instances[place.row]
         return Whole(msgspec.structs.replace(event, instance=instance, task=task), instance)

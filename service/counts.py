@@ -1,12 +1,13 @@
 """What a replica counts: cheap on the request path, handed to the hub as increments."""
 
 import bisect
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from contracts.metrics import LATENCY_BUCKETS_SECONDS
+from contracts.status import JoinOutcome
 
 
 class Durations(msgspec.Struct):
@@ -14,6 +15,11 @@ class Durations(msgspec.Struct):
 
     buckets: list[int] = msgspec.field(default_factory=lambda: [0] * (len(LATENCY_BUCKETS_SECONDS) + 1))
     sum_seconds: float = 0.0
+
+    def note(self, bucket: int, seconds: float) -> None:
+        """Counts one duration."""
+        self.buckets[bucket] += 1
+        self.sum_seconds += seconds
 
     def add(self, other: "Durations") -> None:
         """Adds another histogram of the same buckets."""
@@ -28,6 +34,8 @@ class Increments(msgspec.Struct):
     dropped: int = 0
     requests: dict[tuple[str, str], int] = {}
     durations: dict[str, Durations] = {}
+    joins: dict[JoinOutcome, int] = {}
+    answers: dict[int, Durations] = {}
 
 
 class Counts:
@@ -45,19 +53,31 @@ class Counts:
         """Counts answered instances."""
         self._predictions[version] += n_instances
 
-    def answered(self, route: str, outcome: str, seconds: float) -> None:
-        """Counts one request and how long it took."""
+    def answered(self, route: str, outcome: str, seconds: float, version: int | None = None) -> None:
+        """Counts one request and how long it took, also by the version that its answer names."""
         self._requests[route, outcome] += 1
-        durations = self._durations[route]
-        durations.buckets[bisect.bisect_left(LATENCY_BUCKETS_SECONDS, seconds)] += 1
-        durations.sum_seconds += seconds
+        bucket = bisect.bisect_left(LATENCY_BUCKETS_SECONDS, seconds)
+        self._durations[route].note(bucket, seconds)
+        if version is not None:
+            self._answers[version].note(bucket, seconds)
+
+    def joined(self, outcomes: Mapping[JoinOutcome, int]) -> None:
+        """Counts events that named a prediction instead of an instance."""
+        self._joins.update(outcomes)
 
     def take(self) -> Increments | None:
         """What was counted since the last call; None when nothing was."""
         dropped = self._dropped() - self._dropped_taken
         if not self._requests and not dropped:
             return None
-        increments = Increments(dict(self._predictions), dropped, dict(self._requests), dict(self._durations))
+        increments = Increments(
+            predictions=dict(self._predictions),
+            dropped=dropped,
+            requests=dict(self._requests),
+            durations=dict(self._durations),
+            joins=dict(self._joins),
+            answers=dict(self._answers),
+        )
         self._dropped_taken += dropped
         self._reset()
         return increments
@@ -71,8 +91,13 @@ class Counts:
             self._requests[key] += n_requests
         for route, durations in increments.durations.items():
             self._durations[route].add(durations)
+        self._joins.update(increments.joins)
+        for version, durations in increments.answers.items():
+            self._answers[version].add(durations)
 
     def _reset(self) -> None:
         self._predictions: defaultdict[int, int] = defaultdict(int)
         self._requests: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._durations: defaultdict[str, Durations] = defaultdict(Durations)
+        self._joins: Counter[JoinOutcome] = Counter()
+        self._answers: defaultdict[int, Durations] = defaultdict(Durations)

@@ -79,13 +79,14 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Answer(NamedTuple):
-    """A whole HTTP answer; `outcome` is the word that metrics count it under."""
+    """A whole HTTP answer; `outcome` is the word that metrics count it under, `version` the one that it came from."""
 
     status: int
     body: bytes
     content_type: bytes = b"application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()
     outcome: str = "ok"
+    version: int | None = None
 
 
 class Streamed(NamedTuple):

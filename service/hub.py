@@ -22,7 +22,7 @@ from service.archive import Archive, Versions
 from service.counts import Increments
 from service.documents import Refusal, ReplicaCounts, StatusDocument, learned, matrix_of
 from service.followers import NO_CHAMPION, Followers, Generation
-from service.telemetry import Totals, families
+from service.telemetry import Present, Totals, families
 
 POLL_SECONDS = 1.0
 REPAIR_SECONDS = 2.0
@@ -144,14 +144,13 @@ class Hub:
 
     async def status(self) -> bytes:
         """The status document."""
-        is_silent = self._status is None or time.monotonic() - self._reported_at > SILENT_SECONDS
         document = StatusDocument(
             model=self._model,
             specification=self._specification,
             version=self._version,
             generation=self._champion.generation.number,
             served_through=self._followers.served_through(self._status),
-            trainer="silent" if is_silent else "running",
+            trainer="running" if self._is_trainer_up else "silent",
             replicas=self._replicas(),
             refused=self._refused,
             **learned(self._status),
@@ -201,7 +200,11 @@ class Hub:
     async def metrics(self) -> list[Metric]:
         """The model's series for Prometheus."""
         replicas = msgspec.to_builtins(self._replicas())
-        return families(self._model, self._totals, self._status, replicas)
+        return families(self._model, self._totals, Present(self._status, self._is_trainer_up, replicas))
+
+    @property
+    def _is_trainer_up(self) -> bool:
+        return self._status is not None and time.monotonic() - self._reported_at <= SILENT_SECONDS
 
     def _completed(self, status: TrainerStatus) -> TrainerStatus:
         if self._outbox is None:

@@ -55,9 +55,11 @@ class InferRoute:
             request, instances = self._read(memoryview(body), length)
             predicted = await self._batches.predict(serving, instances.rows, instances.task)
             inferred = Inferred(request, predicted, instances.remembered())
-            return _answer(inferred, document, self._issued(serving, inferred))
-        inferred = await asyncio.to_thread(self._infer_alone, memoryview(body), length, serving)
-        return await asyncio.to_thread(_answer, inferred, document, self._issued(serving, inferred))
+            answer = _answer(inferred, document, self._issued(serving, inferred))
+        else:
+            inferred = await asyncio.to_thread(self._infer_alone, memoryview(body), length, serving)
+            answer = await asyncio.to_thread(_answer, inferred, document, self._issued(serving, inferred))
+        return answer._replace(version=serving.version)
 
     def _infer_alone(self, body: memoryview, length: int | None, serving: Serving) -> Inferred:
         request, instances = self._read(body, length)

@@ -2,9 +2,10 @@
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -13,8 +14,10 @@ from contracts.decoder import InstanceDecoder
 from contracts.errors import InvalidEvent, LifelongError
 from contracts.events import FeedbackEvent, decode_event, encode_event
 from contracts.labels import LabelSpec
+from contracts.status import JoinOutcome
 from feedback.join import Join, Recalled, Recollection
 from feedback.log import Appended
+from service.counts import Counts
 from service.decoding import check_keys, decoded
 from service.errors import Answer, RequestFault, problem
 from service.limits import Headers, Scope
@@ -38,6 +41,13 @@ class FeedbackRequest(msgspec.Struct, forbid_unknown_fields=True):
     events: list[msgspec.Raw]
 
 
+class Taken(NamedTuple):
+    """What came of a request's events, and how joining those went that named a prediction."""
+
+    receipt: Receipt
+    joins: Counter[JoinOutcome]
+
+
 _REQUEST = msgspec.json.Decoder(FeedbackRequest)
 
 
@@ -50,7 +60,7 @@ class Intake:
         self._log = log
         self._join = Join(recollection, takes_task=labels.scenario == "task")
 
-    def accept(self, raws: Sequence[msgspec.Raw]) -> Receipt:
+    def accept(self, raws: Sequence[msgspec.Raw]) -> Taken:
         """Stores the good events of a request, in order, and says why the others were not.
 
         Raises:
@@ -67,7 +77,8 @@ class Intake:
             detail = "another event with this event_id but other content is stored already"
             rejected.append(Rejection(events[place][0], "id_conflict", detail))
         rejected.sort(key=lambda rejection: rejection.index)
-        return Receipt(len(appended.accepted), len(appended.duplicates), rejected, appended.position)
+        receipt = Receipt(len(appended.accepted), len(appended.duplicates), rejected, appended.position)
+        return Taken(receipt, recalled.outcomes)
 
     def _complete(self, event: FeedbackEvent, recalled: Recalled, decode: InstanceDecoder) -> FeedbackEvent:
         """The event with an instance and an id of its own, checked against the model's labels and input."""
@@ -81,9 +92,10 @@ class Intake:
 class FeedbackRoute:
     """Answers the feedback requests of one model: 202 once the accepted events are on disk."""
 
-    def __init__(self, intake: Intake, max_events: int) -> None:
+    def __init__(self, intake: Intake, max_events: int, counts: Counts) -> None:
         self._intake = intake
         self._max_events = max_events
+        self._counts = counts
         # One thread: appends would wait for the log's one writer anyway, and predictions keep the other cores.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="feedback")
 
@@ -93,7 +105,8 @@ class FeedbackRoute:
 
     async def __call__(self, _scope: Scope, body: bytes) -> Answer:
         """One request; nothing is stored when none of its events is good."""
-        receipt = await asyncio.get_running_loop().run_in_executor(self._thread, self._accept, body)
+        receipt, joins = await asyncio.get_running_loop().run_in_executor(self._thread, self._accept, body)
+        self._counts.joined(joins)
         if receipt.accepted or receipt.duplicates:
             return Answer(202, msgspec.json.encode(receipt))
         return _refusal(receipt.rejected)
@@ -102,7 +115,7 @@ class FeedbackRoute:
         """Waits for the requests in the thread."""
         self._thread.shutdown()
 
-    def _accept(self, body: bytes) -> Receipt:
+    def _accept(self, body: bytes) -> Taken:
         request = decoded(_REQUEST, body)
         check_keys(body, FeedbackRequest.__struct_fields__)
         if not request.events:

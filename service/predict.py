@@ -105,7 +105,8 @@ class PredictRoute:
             predicted = await self._batches.predict(serving, rows, wish.task)
         else:
             predicted, wish = await asyncio.to_thread(self._predict_alone, body, serving)
-        return Answer(200, msgspec.json.encode(self._compose(serving, predicted, wish, body)))
+        content = msgspec.json.encode(self._compose(serving, predicted, wish, body))
+        return Answer(200, content, version=serving.version)
 
     def _predict_alone(self, body: bytes, serving: Serving) -> tuple[Predicted, Wish]:
         rows, wish = self._decode(body)

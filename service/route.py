@@ -49,17 +49,17 @@ class FastRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request; a client that left is not answered."""
-        started = perf_counter()
+        started, version = perf_counter(), None
         try:
             answer = await self._answer(scope, receive)
             if isinstance(answer, Streamed):
                 outcome = await self._send_stream(receive, send, answer)
             else:
                 await send_answer(send, answer)
-                outcome = answer.outcome
+                outcome, version = answer.outcome, answer.version
         except (ClientGone, TimeoutError):
             outcome = "client_gone"
-        self._counts.answered(self._name, outcome, perf_counter() - started)
+        self._counts.answered(self._name, outcome, perf_counter() - started, version)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer | Streamed:
         headers, bounds = scope["headers"], self._bounds

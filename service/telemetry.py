@@ -1,14 +1,21 @@
 """The series of one model for Prometheus: counters added up over replicas, gauges read from the trainer's status."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 
-from contracts.metrics import BY_NAME, LATENCY_BUCKETS_SECONDS, MAX_TASK_SERIES
-from contracts.status import TrainerStatus
+from contracts.metrics import (
+    BY_NAME,
+    LATENCY_BUCKETS_SECONDS,
+    MAX_MATRIX_TASKS,
+    MAX_TASK_SERIES,
+    MAX_TIMED_VERSIONS,
+)
+from contracts.status import JoinOutcome, Matrix, TrainerStatus
 from service.counts import Durations, Increments
 
 Samples = list[tuple[tuple[str, ...], float]]
@@ -22,18 +29,23 @@ class Totals:
         self.dropped = 0
         self.requests: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.durations: defaultdict[str, Durations] = defaultdict(Durations)
+        self.answers: defaultdict[int, Durations] = defaultdict(Durations)
+        self.joins: Counter[JoinOutcome] = Counter()
 
     def add(self, increments: Increments) -> None:
-        """Adds a replica's increments; only the newest 64 versions keep a series of their own."""
+        """Adds a replica's increments; only the newest versions keep series of their own."""
         self.dropped += increments.dropped
+        self.joins.update(increments.joins)
         for version, n_instances in increments.predictions.items():
             self.predictions[version] = self.predictions.get(version, 0) + n_instances
-        while len(self.predictions) > MAX_TASK_SERIES:
-            del self.predictions[min(self.predictions)]
         for key, n_requests in increments.requests.items():
             self.requests[key] += n_requests
         for route, durations in increments.durations.items():
             self.durations[route].add(durations)
+        for version, durations in increments.answers.items():
+            self.answers[version].add(durations)
+        _keep_newest(self.predictions, MAX_TASK_SERIES)
+        _keep_newest(self.answers, MAX_TIMED_VERSIONS)
 
 
 class Exposition:
@@ -57,18 +69,31 @@ class Exposition:
         return generate_latest(registry)
 
 
-def families(model: str, totals: Totals, status: TrainerStatus | None, replicas: Mapping[str, int]) -> list[Metric]:
+class Present(NamedTuple):
+    """What a hub knows at this moment: the trainer's last status, whether it still reports, and who serves."""
+
+    status: TrainerStatus | None
+    is_trainer_up: bool
+    replicas: Mapping[str, int]
+
+
+def families(model: str, totals: Totals, present: Present) -> list[Metric]:
     """The present value of every series of the catalogue that has one."""
     samples: dict[str, Samples] = {
         "lifelong_predictions_total": [((str(version),), n) for version, n in totals.predictions.items()],
         "lifelong_requests_dropped_total": [((), totals.dropped)],
         "lifelong_requests_total": [(key, n) for key, n in totals.requests.items()],
-        "lifelong_replicas": [((state,), n) for state, n in replicas.items()],
+        "lifelong_replicas": [((state,), n) for state, n in present.replicas.items()],
+        "lifelong_trainer_up": [((), present.is_trainer_up)],
+        "lifelong_joined_events_total": [(("service", outcome), n) for outcome, n in totals.joins.items()],
     }
-    if status is not None:
-        samples |= _learning(status) | _tasks(status)
+    if (status := present.status) is not None:
+        samples |= _learning(status) | _tasks(status) | {"lifelong_matrix_accuracy_ratio": _cells(status.matrix)}
+        samples["lifelong_joined_events_total"] += [(("trainer", outcome), n) for outcome, n in status.joins.items()]
     made = [_family(name, model, values) for name, values in samples.items() if values]
-    return [*made, *_durations(model, totals)]
+    by_version = {str(version): durations for version, durations in totals.answers.items()}
+    timed = {"lifelong_request_seconds": totals.durations, "lifelong_answer_seconds": by_version}
+    return [*made, *(_histogram(name, model, durations) for name, durations in timed.items() if durations)]
 
 
 def _learning(status: TrainerStatus) -> dict[str, Samples]:
@@ -90,12 +115,19 @@ def _learning(status: TrainerStatus) -> dict[str, Samples]:
         "lifelong_decision_seconds": status.seconds.decision,
         "lifelong_consolidation_seconds": status.seconds.consolidation,
         "lifelong_event_to_served_seconds": status.seconds.event_to_served,
+        "lifelong_last_event_timestamp_seconds": status.times.event,
+        "lifelong_last_round_timestamp_seconds": status.times.round,
         "lifelong_promotion_timestamp_seconds": status.promoted_at or None,
+        "lifelong_rollback_timestamp_seconds": status.times.rollback,
+        "lifelong_forgetting_budget_ratio": status.limits.budget if status.limits else None,
+        "lifelong_max_drop_ratio": status.limits.max_drop if status.limits else None,
         "lifelong_registry_lag_versions": status.registry_lag,
     }
     samples: dict[str, Samples] = {name: [((), value)] for name, value in values.items() if value is not None}
     samples["lifelong_events"] = [((state,), n) for state, n in ledger.items()]
     samples["lifelong_gate_decisions_total"] = [((verdict,), n) for verdict, n in status.gate.items()]
+    reasons: Samples = [((verdict, code), n) for verdict, codes in status.reasons.items() for code, n in codes.items()]
+    samples["lifelong_gate_reasons_total"] = reasons
     if status.version:
         samples["lifelong_champion_version_info"] = [((str(status.version),), 1)]
     return samples
@@ -104,12 +136,27 @@ def _learning(status: TrainerStatus) -> dict[str, Samples]:
 def _tasks(status: TrainerStatus) -> dict[str, Samples]:
     newest = status.tasks[-MAX_TASK_SERIES:]
     forgetting = dict(zip(status.matrix.tasks, status.matrix.forgetting, strict=False))
-    values = {
+    values: dict[str, list[tuple[str, float | None]]] = {
         "lifelong_task_accuracy_ratio": [(task.task, task.accuracy) for task in newest],
+        "lifelong_task_best_accuracy_ratio": [(task.task, task.best_accuracy) for task in newest],
         "lifelong_task_min_accuracy_ratio": [(task.task, task.min_accuracy) for task in newest],
+        "lifelong_task_probe_rows": [(task.task, task.probes) for task in newest],
         "lifelong_task_forgetting_ratio": [(task.task, forgetting.get(task.task)) for task in newest],
     }
     return {name: [((task,), value) for task, value in pairs if value is not None] for name, pairs in values.items()}
+
+
+def _cells(matrix: Matrix) -> Samples:
+    """The newest rows and columns of the accuracy matrix, named so that they sort in the order of the tasks."""
+    digits = max(2, len(str(len(matrix.tasks))))
+    names = [f"{place:0{digits}} {task}" for place, task in enumerate(matrix.tasks, start=1)]
+    newest = slice(-MAX_MATRIX_TASKS, None)
+    return [
+        ((after, probe), accuracy)
+        for after, row in zip(names[newest], matrix.accuracy[newest], strict=True)
+        for probe, accuracy in zip(names[newest], row[newest], strict=True)
+        if accuracy is not None
+    ]
 
 
 def _family(name: str, model: str, samples: Samples) -> Metric:
@@ -121,15 +168,18 @@ def _family(name: str, model: str, samples: Samples) -> Metric:
     return family
 
 
-def _durations(model: str, totals: Totals) -> list[Metric]:
-    if not totals.durations:
-        return []
-    metric = BY_NAME["lifelong_request_seconds"]
-    family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
-    for route, durations in totals.durations.items():
+def _histogram(name: str, model: str, by_label: Mapping[str, Durations]) -> Metric:
+    metric = BY_NAME[name]
+    family = HistogramMetricFamily(name, metric.help, labels=metric.labels)
+    for label, durations in by_label.items():
         running, buckets = 0, []
         for bound, count in zip((*LATENCY_BUCKETS_SECONDS, "+Inf"), durations.buckets, strict=True):
             running += count
             buckets.append((str(bound), float(running)))
-        family.add_metric((model, route), buckets, durations.sum_seconds)
-    return [family]
+        family.add_metric((model, label), buckets, durations.sum_seconds)
+    return family
+
+
+def _keep_newest(by_version: MutableMapping[int, Any], most: int) -> None:
+    while len(by_version) > most:
+        del by_version[min(by_version)]

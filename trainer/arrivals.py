@@ -1,5 +1,6 @@
 """Record → event and encoded instance: reads a whole batch of records, so that small instances are decoded together."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -9,6 +10,7 @@ from contracts.decoder import InstanceDecoder
 from contracts.errors import InvalidEvent, InvalidInstance
 from contracts.events import FeedbackEvent, decode_event
 from contracts.inputs import InputSpec
+from contracts.status import JoinOutcome
 from feedback.join import Join, Recalled, Recollection, Whole
 from feedback.log import Record
 
@@ -36,6 +38,13 @@ class Arrival(NamedTuple):
         return own or f"{self.record.partition}:{self.record.offset}"
 
 
+class Arrived(NamedTuple):
+    """A batch of records as read: one arrival for each, and how joining those went that named a prediction."""
+
+    arrivals: list[Arrival]
+    joins: Counter[JoinOutcome]
+
+
 class Reception:
     """Reads records; what is wrong with one says nothing about the others."""
 
@@ -44,8 +53,8 @@ class Reception:
         self._predictions = predictions
         self._join = Join(predictions, takes_task)
 
-    def read(self, records: Sequence[Record]) -> list[Arrival]:
-        """Returns one arrival for each record, in order; events that name a known prediction are completed by it."""
+    def read(self, records: Sequence[Record]) -> Arrived:
+        """Reads records in order; events that name a known prediction are completed by it."""
         events = [_event(record) for record in records]
         recalled = self._join.recall(event for event in events if isinstance(event, FeedbackEvent))
         wholes = [_whole(event, recalled) for event in events]
@@ -53,7 +62,8 @@ class Reception:
         named = [
             whole.event if isinstance(whole, Whole) else event for event, whole in zip(events, wholes, strict=True)
         ]
-        return [Arrival(*arrival) for arrival in zip(records, named, instances, strict=True)]
+        arrivals = [Arrival(*arrival) for arrival in zip(records, named, instances, strict=True)]
+        return Arrived(arrivals, recalled.outcomes)
 
     def close(self) -> None:
         """Releases the prediction log."""

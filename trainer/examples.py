@@ -115,6 +115,11 @@ class ExampleStore:
         oldest: float | None = self._database.value(f"SELECT min(accepted_at) FROM events WHERE {where}", (first,))
         return oldest
 
+    def last_accepted_at(self) -> float | None:
+        """When the newest example was accepted; None before the first."""
+        newest: float | None = self._database.value("SELECT accepted_at FROM events ORDER BY sequence DESC LIMIT 1")
+        return newest
+
     def recent(self, last: int, limit: int) -> list[StoredExample]:
         """The `limit` newest training examples up to sequence `last`, oldest first."""
         where = "sequence <= ? AND split='train' AND undone=0 ORDER BY sequence DESC LIMIT ?"

@@ -2,9 +2,10 @@
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
-from contracts.status import Ledger
+from contracts.status import JoinOutcome, Ledger
 from feedback.errors import FeedbackGap
 from feedback.log import Cursor, FeedbackReader, Record
 from trainer.errors import ForeignState
@@ -53,6 +54,7 @@ class Ingest:
         database = stores.database
         self.book: TaskBook = database.get("tasks", TaskBook, TaskBook())
         self.progress: Progress = database.get("progress", Progress, Progress())
+        self.joins: Counter[JoinOutcome] = Counter(database.get("joins", dict[JoinOutcome, int], {}))
         self._cursor: Cursor = database.get("cursor", Cursor, {})
         self._identity: str = database.get("log", str, "")
         self._has_resent = False
@@ -198,12 +200,14 @@ class Ingest:
 
     def _commit(self, records: Sequence[Record], result: Sorted, plan: Plan, cursor: Cursor) -> None:
         self.progress.note(record.position for record in records)
+        self.joins += result.joins
         with self._stores.database.transaction():
             for examples, number in plan.parts:
                 self._stores.examples.add(examples, number)
             self._stores.examples.add_dead_letters([letter for _, letter in result.dead] + result.set_aside)
             self._stores.examples.count(dict(result.counts))
             self._stores.record.append(plan.steps)
-            for name, value in (("tasks", self.book), ("progress", self.progress), ("cursor", cursor)):
+            values = {"tasks": self.book, "progress": self.progress, "cursor": cursor, "joins": self.joins}
+            for name, value in values.items():
                 self._stores.database.put(name, value)
         self._cursor = cursor

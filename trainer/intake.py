@@ -9,6 +9,7 @@ import msgspec
 from contracts.errors import InvalidEvent, InvalidInstance
 from contracts.inputs import InputSpec
 from contracts.labels import LabelSpec
+from contracts.status import JoinOutcome
 from feedback.log import Record
 from trainer.arrivals import Arrival, Fault, Predictions, Reception
 from trainer.examples import Count, DeadLetter, ExampleStore, Split, StoredExample
@@ -18,12 +19,13 @@ SPLIT_SCALE = 2**64
 
 
 class Sorted(msgspec.Struct):
-    """What a batch of records came to; every record is in exactly one of the counts."""
+    """What a batch of records came to; every record is in exactly one of the `counts`."""
 
     examples: list[StoredExample] = []
     dead: list[tuple[Record, DeadLetter]] = []
     set_aside: list[DeadLetter] = []
     counts: Counter[Count] = msgspec.field(default_factory=Counter)
+    joins: Counter[JoinOutcome] = msgspec.field(default_factory=Counter)
 
 
 class Intake:
@@ -44,9 +46,9 @@ class Intake:
 
     def sort(self, records: Sequence[Record], book: TaskBook) -> Sorted:
         """Sorts records in log order and counts their tasks in the book."""
-        result = Sorted()
+        arrivals, joins = self._reception.read(records)
+        result = Sorted(joins=joins)
         sequence = self._store.next_sequence()
-        arrivals = self._reception.read(records)
         seen = self._store.digests([arrival.event_id for arrival in arrivals])
         for arrival in arrivals:
             try:

@@ -5,7 +5,10 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from contracts.versions import Artifact, Decision
+from msgspec.structs import replace
+
+from contracts.status import Limits
+from contracts.versions import Artifact, Decision, Reason
 from trainer.answers import Answers, Best
 from trainer.course import Course
 from trainer.errors import UnknownVersion
@@ -84,6 +87,11 @@ class Promoter:
         self._publisher.announce()
 
     @property
+    def limits(self) -> Limits:
+        """What a version may cost a task, alone and together with those before it."""
+        return Limits(max_drop=self._policy.max_drop, budget=self._policy.budget)
+
+    @property
     def returns_after_refusal(self) -> bool:
         """Whether the learner goes back to the champion when a challenger is refused."""
         return self._policy.refused == "restore"
@@ -123,7 +131,10 @@ class Promoter:
         What it reached counts for the budget from now on, whatever versions without its labels made of that meanwhile.
         """
         self._database.put("best", raised(self.best(), version.probes))
-        self._history.serve(version.version, time.time())
+        now = time.time()
+        if version.version < self._history.aliases().champion:
+            self._database.put("rolled_back_at", now)
+        self._history.serve(version.version, now)
 
     def prune(self) -> None:
         """Deletes versions and checkpoints that nothing goes back to any more."""
@@ -150,7 +161,8 @@ class Promoter:
             return Outcome(decision, None, None)
         if decision.verdict == "promote" and self._policy.mode != "auto":
             reason = f"it passed the gate, but promotion.mode is {self._policy.mode}"
-            decision = Decision(verdict="hold", reasons=[reason, *decision.reasons], tasks=decision.tasks)
+            codes: list[Reason] = ["not_auto", *(decision.codes or ())]
+            decision = replace(decision, verdict="hold", reasons=[reason, *decision.reasons], codes=codes)
         oldest = self._examples.oldest_since(self._first_new())
         version = self._publish(challenger, decision, processed_through, best)
         return Outcome(decision, version, None if oldest is None else time.time() - oldest)

@@ -7,7 +7,7 @@ weighed against it and bounded per version and in all.
 import math
 from collections.abc import Sequence
 
-from contracts.versions import Decision, TaskComparison, Verdict
+from contracts.versions import Decision, Reason, TaskComparison, Verdict
 from trainer.answers import Paired, PairedAnswers
 from trainer.policies import PromotionSettings
 from trainer.significance import binomial_at_most, wilson_lower
@@ -46,17 +46,18 @@ class _Gate:
         """The verdict of the first rule that applies."""
         hurt = [t for t in self._tested if self._is_lost(t)]
         if violations := self._violations():
-            return self._answer("refuse", violations)
+            return self._answer("refuse", violations, *self._limits_broken())
         if hurt and self._gains:
             return self._weigh(hurt)
         if hurt:
             return self._without_gain(hurt)
         missing = self._policy.min_rows - self._thin.rows
         if missing > 0 and not self._gains and not self._paired.is_first and self._thin.p_loss < THIN_ALPHA:
-            return self._answer(
-                "hold", [f"{_fall(self._thin)}: {missing} more rows are needed to tell loss from chance"]
-            )
-        return self._answer("promote", [*self._gains, self._nothing_lost()])
+            needed = f"{_fall(self._thin)}: {missing} more rows are needed to tell loss from chance"
+            return self._answer("hold", [needed], "too_few_rows")
+        gained: list[Reason] = ["gained"] if self._gains else []
+        kept: Reason = "nothing_lost" if self._tested else "no_probe_rows"
+        return self._answer("promote", [*self._gains, self._nothing_lost()], *gained, kept)
 
     def _is_lost(self, t: Tally) -> bool:
         significant = t.p_loss < self._policy.alpha / len(self._tested)
@@ -73,6 +74,15 @@ class _Gate:
             self._overdraft(task) for task in self._paired.tasks if task.task not in named and self._breaks_budget(task)
         ]
         return found or [fault for t in self._pools if (fault := self._fault(t))]
+
+    def _limits_broken(self) -> list[Reason]:
+        """The limits that any set breaks, each once."""
+        broken: dict[Reason, bool] = {
+            "drops_too_far": any(self._drops_too_far(t) for t in self._tested),
+            "too_many_flips": any(self._flips_too_much(t) for t in self._tested),
+            "over_budget": any(self._breaks_budget(task) for task in self._paired.tasks),
+        }
+        return [code for code, is_broken in broken.items() if is_broken]
 
     def _fault(self, t: Tally) -> str | None:
         if t.rows < self._policy.min_rows:
@@ -132,7 +142,9 @@ class _Gate:
             weight for weight, _ in known + new
         )
         weighed = f"in return {', '.join(_fall(t) for t in hurt)}; weighed together {100 * change:+.2f} points"
-        return self._answer("promote" if change > 0 else "refuse", [*self._gains, weighed])
+        if change > 0:
+            return self._answer("promote", [*self._gains, weighed], "gained", "gain_outweighs")
+        return self._answer("refuse", [*self._gains, weighed], "loss_outweighs")
 
     def _without_gain(self, hurt: Sequence[Tally]) -> Decision:
         """A label that the champion cannot answer and no probe row measures excuses a loss of the floor, no more."""
@@ -140,11 +152,12 @@ class _Gate:
         unseen = list(self._paired.unmeasured)
         unseen += [t.name for t in self._tallies if 0 < t.new_rows < FEW_NEW_ROWS]
         if not unseen:
-            return self._answer("refuse", ["nothing was measurably gained", *falls])
+            return self._answer("refuse", ["nothing was measurably gained", *falls], "loss_without_gain")
         new = f"what is new has too few probe rows to be measured ({', '.join(unseen[:5])})"
         if all(t.rows >= self._policy.floor_rows and t.drop <= self._floor(t.rows) for t in hurt):
-            return self._answer("promote", [new, *falls, "which is small beside labels that it cannot answer at all"])
-        return self._answer("hold", [f"{new}: 1 row right is needed, 0 are", *falls])
+            small = "which is small beside labels that it cannot answer at all"
+            return self._answer("promote", [new, *falls, small], "new_unmeasured")
+        return self._answer("hold", [f"{new}: 1 row right is needed, 0 are", *falls], "new_unmeasured")
 
     def _nothing_lost(self) -> str:
         if not self._tested:
@@ -154,8 +167,9 @@ class _Gate:
             return f"nothing was lost on {len(self._sets)} probe sets" if len(self._sets) > 1 else "nothing was lost"
         return f"no significant loss; the largest: {_fall(worst)}"
 
-    def _answer(self, verdict: Verdict, reasons: list[str]) -> Decision:
-        return Decision(verdict=verdict, reasons=reasons, tasks=[self._compare(task) for task in self._paired.tasks])
+    def _answer(self, verdict: Verdict, reasons: list[str], *codes: Reason) -> Decision:
+        tasks = [self._compare(task) for task in self._paired.tasks]
+        return Decision(verdict=verdict, reasons=reasons, tasks=tasks, codes=list(codes))
 
     def _compare(self, task: PairedAnswers) -> TaskComparison:
         counts = tally(task)

@@ -6,7 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from contracts.status import Durations, Guards, Matrix, News, TaskStatus, TrainerStatus
+from contracts.status import Durations, Guards, Matrix, News, TaskStatus, Times, TrainerStatus
+from contracts.versions import Decision, Reason, Verdict
 from trainer.course import Course
 from trainer.examiner import Examiner
 from trainer.history import Aliases
@@ -20,6 +21,7 @@ from trainer.stores import Stores
 
 HEARTBEAT_SECONDS = 1.0
 VERSIONS_SHOWN = 200
+Reasons = dict[Verdict, dict[Reason, int]]
 
 
 class Sources(NamedTuple):
@@ -45,8 +47,10 @@ class Reporter:
         self._is_stale = True
         self._news: list[News] = []
         self._gate: dict[str, int] = sources.stores.database.get("gate", dict[str, int], {})
+        self._reasons: Reasons = sources.stores.database.get("reasons", Reasons, {})
         self._guards = sources.stores.database.get("guards", Guards, Guards())
         self._durations = Durations()
+        self._learned_at: float | None = None
         self._served = (0, 0)
 
     def note_step(self, step: Step, result: TrainingResult | None, seconds: float) -> None:
@@ -56,6 +60,7 @@ class Reporter:
             self.narrate("task", {"task": step.task, "state": "closed", "reason": step.reason})
         elif result is not None:
             self._durations = replace(self._durations, train_step=result.step_seconds, round=seconds)
+            self._learned_at = time.time()
             self._note_guards(result)
             facts = {"steps": result.steps, "skipped": result.skipped, "restored": result.restored}
             rows = self._sources.stores.examples.by_sequence(result.quarantined)
@@ -67,8 +72,7 @@ class Reporter:
         """Takes note of a promotion decision and of how long it took."""
         self._durations = replace(self._durations, decision=seconds)
         verdict = outcome.decision.verdict
-        self._gate[verdict] = self._gate.get(verdict, 0) + 1
-        self._sources.stores.database.put("gate", self._gate)
+        self._count(outcome.decision)
         self.narrate("decision", {"verdict": verdict, "version": outcome.version, "reasons": outcome.decision.reasons})
         if verdict == "promote":
             self._durations = replace(self._durations, event_to_served=outcome.waited_seconds)
@@ -137,7 +141,25 @@ class Reporter:
             lag=ledger.pending,
             capacity=self._sources.course.network.capacity(),
             guards=self._guards,
+            reasons=self._reasons,
+            limits=self._sources.promoter.limits,
+            times=self._times(),
+            joins=dict(ingest.joins),
         )
+
+    def _count(self, decision: Decision) -> None:
+        database, reasons = self._sources.stores.database, self._reasons.setdefault(decision.verdict, {})
+        self._gate[decision.verdict] = self._gate.get(decision.verdict, 0) + 1
+        for code in decision.codes or ():
+            reasons[code] = reasons.get(code, 0) + 1
+        with database.transaction():
+            database.put("gate", self._gate)
+            database.put("reasons", self._reasons)
+
+    def _times(self) -> Times:
+        stores = self._sources.stores
+        rolled_back_at = stores.database.get("rolled_back_at", float)
+        return Times(event=stores.examples.last_accepted_at(), round=self._learned_at, rollback=rolled_back_at)
 
     def _note_guards(self, result: TrainingResult) -> None:
         self._guards = replace(

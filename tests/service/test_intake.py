@@ -129,8 +129,9 @@ class Expired:
 def test_expired_predictions_hold_the_feedback_of_others_up_for_no_moment() -> None:
     predictions = Expired()
     intake = Intake(InstanceDecoder(parse_input(TENSOR)), LabelSpec(), FullDisk(), predictions)
-    receipt = intake.accept([msgspec.Raw(b'{"prediction_id":"0123456789ab-7-19a0b1c2d3e.0","label":"cat"}')])
+    receipt, joins = intake.accept([msgspec.Raw(b'{"prediction_id":"0123456789ab-7-19a0b1c2d3e.0","label":"cat"}')])
     assert [rejection.error for rejection in receipt.rejected] == ["unknown_prediction"]
+    assert joins == {"unknown": 1}
     assert predictions.waits == [0.0]
 
 
@@ -148,8 +149,7 @@ class FullDisk:
 
 def test_a_log_that_cannot_be_written_is_said_and_nothing_is_claimed() -> None:
     intake = Intake(InstanceDecoder(parse_input(TENSOR)), LabelSpec(), FullDisk(), FullDisk())
-    route = FastRoute(
-        "feedback", FeedbackRoute(intake, 100), Counts(), Bounds(lambda _: None, BodyReader(1 << 20), 100)
-    )
+    counts, bounds = Counts(), Bounds(lambda _: None, BodyReader(1 << 20), 100)
+    route = FastRoute("feedback", FeedbackRoute(intake, 100, counts), counts, bounds)
     reply = asyncio.run(call(route, "POST", "/", [msgspec.json.encode({"events": [event(1)]})], JSON))
     assert (reply.status, reply.document["error"], reply.headers["retry-after"]) == (503, "log_unavailable", "1")

@@ -43,6 +43,7 @@ def test_nothing_changed_passes() -> None:
     decision = verdict(task("old", (970, 0, 0, 30)), task("now", (950, 0, 0, 50), current=True))
     assert decision.verdict == "promote"
     assert decision.reasons == ["nothing was lost on 2 probe sets"]
+    assert decision.codes == ["nothing_lost"]
 
 
 def test_without_a_gain_a_significant_loss_is_refused() -> None:
@@ -52,6 +53,7 @@ def test_without_a_gain_a_significant_loss_is_refused() -> None:
         "nothing was measurably gained",
         "old falls from 96.8% to 95.3% (1000 rows, 18 lost, 3 gained, p 0.00074)",
     ]
+    assert decision.codes == ["loss_without_gain"]
 
 
 def test_without_a_gain_a_loss_above_the_floor_is_refused_even_if_it_may_be_chance() -> None:
@@ -67,6 +69,7 @@ def test_a_new_task_may_cost_old_ones_a_little() -> None:
     assert decision.verdict == "promote"
     assert "90 of 100 rows with labels new to the champion are right" in decision.reasons[0]
     assert "weighed together" in decision.reasons[-1]
+    assert decision.codes == ["gained", "gain_outweighs"]
 
 
 def test_a_new_task_may_not_cost_an_old_one_more_than_max_drop() -> None:
@@ -74,6 +77,7 @@ def test_a_new_task_may_not_cost_an_old_one_more_than_max_drop() -> None:
     assert decision.verdict == "refuse"
     assert "one version may cost 5.0%" in decision.reasons[0]
     assert [t.verdict for t in decision.tasks] == ["drops too far", "new labels"]
+    assert decision.codes == ["drops_too_far"]
 
 
 def test_small_losses_on_many_tasks_outweigh_a_small_gain() -> None:
@@ -82,6 +86,7 @@ def test_small_losses_on_many_tasks_outweigh_a_small_gain() -> None:
     decision = verdict(*old, gained)
     assert decision.verdict == "refuse"
     assert "weighed together -" in decision.reasons[-1]
+    assert decision.codes == ["loss_outweighs"]
 
 
 def test_a_gain_on_a_current_task_of_known_labels_is_weighed_too() -> None:
@@ -101,6 +106,7 @@ def test_the_budget_counts_all_versions_since_the_best() -> None:
     assert decision.verdict == "refuse"
     assert decision.reasons == ["old falls to 85.4% on 1000 rows, its best is 99.0%: 12.0% may go"]
     assert decision.tasks[0].verdict == "over budget"
+    assert decision.codes == ["over_budget"]
     policy = PromotionSettings(max_drop=0.05, budget=0.12)
     assert verdict(within, new_task("new", 100, 0), policy=policy).verdict == "promote"
 
@@ -135,11 +141,13 @@ def test_too_few_rows_hold_a_visible_loss_and_say_how_many_are_missing() -> None
     decision = verdict(task("old", (5, 3, 0, 0)))
     assert decision.verdict == "hold"
     assert "12 more rows are needed" in decision.reasons[0]
+    assert decision.codes == ["too_few_rows"]
     assert verdict(task("old", (6, 2, 0, 0))).verdict == "promote"
 
 
 def test_the_first_version_needs_no_rows() -> None:
-    assert decide(Paired([], is_first=True), POLICY).verdict == "promote"
+    first = decide(Paired([], is_first=True), POLICY)
+    assert (first.verdict, first.codes) == ("promote", ["no_probe_rows"])
     losing = PairedAnswers("only", np.ones(4, bool), np.zeros(4, bool), np.ones(4, bool), True, None)
     assert decide(Paired([losing], is_first=True), POLICY).verdict == "promote"
     assert decide(Paired([losing]), POLICY).verdict == "hold"
@@ -187,6 +195,7 @@ def test_equal_accuracy_can_hide_too_many_flips() -> None:
     decision = verdict(flipped)
     assert decision.verdict == "refuse"
     assert "60 of 1000 rows were right and become wrong" in decision.reasons[0]
+    assert decision.codes == ["too_many_flips"]
 
 
 def test_flips_are_no_fault_where_accuracy_rises() -> None:
@@ -233,6 +242,8 @@ def test_there_is_always_a_reason_and_a_line_for_every_task(tasks: list[PairedAn
     decision = verdict(*tasks)
     assert all(decision.reasons)
     assert decision.reasons
+    assert decision.codes
+    assert len(set(decision.codes)) == len(decision.codes)
     assert [t.task for t in decision.tasks] == [t.task for t in tasks]
     assert verdict(*tasks) == decision
 
