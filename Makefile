@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 UV = $(shell command -v $(BIN)/uv || command -v uv || echo $(BIN)/uv)
-DEBIAN_PACKAGES := chromium postgresql
+DEBIAN_PACKAGES := chromium postgresql prometheus
 PYTEST_ARGUMENTS ?=
 
 .DEFAULT_GOAL := help
@@ -73,7 +73,8 @@ $(VENV)/.installed-dev: requirements-dev.lock pyproject.toml | $(VENV)/.uv
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@ $(VENV)/.installed
 
-# Chromium drives the tests of the console page; PostgreSQL stands behind MLflow in those of the compose file.
+# Chromium drives the tests of the console page, PostgreSQL stands behind MLflow in those of the compose file, and
+# Prometheus answers the queries of dashboards and alerts.
 debian-packages:
 	@missing=""; for package in $(DEBIAN_PACKAGES); do \
 		dpkg-query --show --showformat='$${db:Status-Status}\n' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; \
