@@ -2,15 +2,23 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from contracts.errors import InvalidConfiguration
-from lifelong.init import EXAMPLES, Kind, template, write
+from contracts.inputs import InputSpec
+from lifelong.examples import EXAMPLES, Kind
+from lifelong.init import template, write
 from lifelong.settings import Settings, load_settings
 
 pytestmark = pytest.mark.unit
 COMMENTED_DEFAULT = re.compile(r"^#(?! \S)", re.MULTILINE)
+
+
+def test_every_kind_of_input_has_an_example() -> None:
+    specifications = get_args(get_args(InputSpec)[0])
+    assert {kind.model_fields["kind"].default for kind in specifications} == set(EXAMPLES) == set(get_args(Kind))
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
