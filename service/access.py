@@ -21,7 +21,9 @@ ANY_TOKEN: Need = frozenset(Role)
 BEARER = b"bearer "
 FETCH_SITE, FOREIGN = b"sec-fetch-site", (b"cross-site", b"same-site")
 """How a browser says that another site's page makes a request: it could make one to this very machine."""
-HERE = re.compile(rb"https?://(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
+HERE = re.compile(rb"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
+"""This machine, as pages and clients on it name it; another name may be made to mean it, by whoever owns that name."""
+SCHEMES = (b"http://", b"https://")
 CHALLENGE = (b"www-authenticate", b"Bearer")
 
 
@@ -55,13 +57,12 @@ class Access:
 
         Raises:
             RequestFault: `unauthenticated`, no token or an unknown one; `forbidden`, one without the role;
-                `cross_site`.
+                `cross_site`; `unknown_host`.
         """
         if need is None:
             return
         if self._tokens is None:
-            if need != ANY_TOKEN and any(_is_foreign(name, value) for name, value in headers):
-                raise RequestFault("cross_site", "without tokens, pages of other sites may ask for nothing")
+            _check_local(headers, need)
             return
         given = [value for name, value in headers if name == b"authorization"]
         if len(given) != 1 or given[0][: len(BEARER)].lower() != BEARER:
@@ -78,10 +79,23 @@ class Access:
         return Needing(self, need) if self.is_open or need is None else NeedingToken(self, need)
 
 
+def _check_local(headers: Iterable[tuple[bytes, bytes]], need: Need) -> None:
+    """Refuses what a page that does not come from this machine makes a browser ask a service without tokens."""
+    for name, value in headers:
+        if name == b"host":
+            if HERE.fullmatch(value) is None:
+                raise RequestFault(
+                    "unknown_host", "without tokens, a service must be named localhost or by its address"
+                )
+        elif need != ANY_TOKEN and _is_foreign(name, value):
+            raise RequestFault("cross_site", "without tokens, pages of other sites may ask for nothing")
+
+
 def _is_foreign(name: bytes, value: bytes) -> bool:
-    """Whether a header says that a page that does not come from this machine makes the request."""
+    """Whether a header says that another site's page makes the request."""
     if name == b"origin":
-        return HERE.fullmatch(value) is None
+        scheme, mark, origin = value.partition(b"://")
+        return scheme + mark not in SCHEMES or HERE.fullmatch(origin) is None
     return name == FETCH_SITE and value in FOREIGN
 
 

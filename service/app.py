@@ -21,6 +21,10 @@ from service.shortcut import Shortcut
 APPLICATION = "lifelong"
 STOP_SECONDS = 5.0
 START_SECONDS = 60.0
+HEALTH_SECONDS = 1.0
+"""How often Serve asks each replica whether it lives: so long a dead one goes unnoticed."""
+HEALTH_PATIENCE_SECONDS = 10.0
+"""A replica that does not answer Serve for so long, three times in a row, is replaced; a dead one is at once."""
 POLL_SECONDS = 0.05
 
 
@@ -40,6 +44,8 @@ def start(models: Sequence[HostedModel], settings: ServingSettings, host: str, p
         max_ongoing_requests=settings.max_in_flight + settings.max_streams,
         ray_actor_options={"num_cpus": settings.cpus_per_replica},
         graceful_shutdown_timeout_s=STOP_SECONDS,
+        health_check_period_s=HEALTH_SECONDS,
+        health_check_timeout_s=HEALTH_PATIENCE_SECONDS,
     )(serve.ingress()(Replica))
     serve.run(deployment.bind(list(models), settings), name=APPLICATION, route_prefix="/")
     address = "127.0.0.1" if host == "0.0.0.0" else host

@@ -10,9 +10,19 @@ import sys
 from http import HTTPStatus
 from pathlib import Path
 
+from contracts.errors import LifelongError
 from service import haproxy, shortcut
-from service.errors import PartUnavailable, RequestFault, problem
+from service.errors import FAILED, PartUnavailable, RequestFault, problem
 
+OWN_ANSWERS = {
+    "absent": RequestFault("unknown_route", "there is no such path"),
+    "method": RequestFault("method_not_allowed", "no path answers this method"),
+    "slow": RequestFault("body_too_slow", f"the body did not come within {haproxy.BODY_SECONDS} s"),
+    "failed": FAILED,
+    "lost": RequestFault("replica_lost", "the replica went away before it answered; try again"),
+    "starting": RequestFault("starting", "the service is starting; try again"),
+}
+"""What HAProxy answers by itself, by the names of the files that it takes them from."""
 LISTENING_PORTS = (10_000, 32_768)
 """Above it lie Linux's ephemeral ports: Ray opens many of them while the service starts."""
 
@@ -42,7 +52,10 @@ def environment(directory: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, (os.cpu_count() or 1) // 4))),
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "30",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # a HAProxy that died is not missed before
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",  # a HAProxy that died is missed by the third check
+        # What a dead replica took along goes to another; when there is none, to Serve's proxy, which waits for one.
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+        "RAY_SERVE_HAPROXY_OBSERVE_ERROR_LIMIT": "1",
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     }
 
@@ -58,11 +71,7 @@ def free_port() -> int:
 
 def _write_launcher(directory: Path) -> Path:
     """The program that Serve takes for HAProxy: it prepares what `service.haproxy` says, then becomes HAProxy."""
-    absent = RequestFault("unknown_route", "there is no such path")
-    method = RequestFault("method_not_allowed", "no path answers this method")
-    lost = RequestFault("replica_lost", "the replica went away while it answered; try again")
-    starting = RequestFault("starting", "the service is starting; try again")
-    for name, fault in (("absent", absent), ("method", method), ("lost", lost), ("starting", starting)):
+    for name, fault in OWN_ANSWERS.items():
         (directory / f"{name}.http").write_bytes(_answer(fault))
     own = [sys.executable, "-I", "-S", haproxy.__file__, str(_bundled_haproxy()), str(directory)]
     launcher = directory / "haproxy"
@@ -83,7 +92,7 @@ def _bundled_haproxy() -> Path:
     return Path(package.origin).with_name("bin") / "haproxy"
 
 
-def _answer(fault: RequestFault) -> bytes:
+def _answer(fault: LifelongError) -> bytes:
     """A whole HTTP answer."""
     answer = problem(fault)
     status = HTTPStatus(answer.status)

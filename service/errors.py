@@ -34,6 +34,7 @@ STATUSES = {
     "too_many_events": 413,
     "unsupported_media_type": 415,
     "unsupported_encoding": 415,
+    "unknown_host": 421,
     "overloaded": 429,
     "internal_error": 500,
     "starting": 503,

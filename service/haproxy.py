@@ -18,7 +18,13 @@ FRONTEND = re.compile(r"^(frontend http_frontend\n\s+bind .*\n)", re.MULTILINE)
 DEFAULTS = re.compile(r"^(defaults\n\s+mode http\n)", re.MULTILINE)
 HEAD_SECONDS = 10
 IDLE_SECONDS = 300
+BODY_SECONDS = 20
 METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS"
+ASKING = "{ path_end /predict /infer /explain }"
+"""Requests with a body of which a second answer does no harm."""
+LONGEST_REQUEST_ID = 128
+ERRORS = {408: "slow", 500: "failed"}
+"""The files of HAProxy's own refusals; for 502, 503 and 504 it has Serve's, which `main` replaces by `lost.http`."""
 OWN_PORTS = re.compile(r"^((?=frontend prometheus\n|listen stats\n)\w+ (\w+))\n\s+bind .*$", re.MULTILINE)
 
 
@@ -27,20 +33,47 @@ def adapted(config: str, directory: Path) -> str:
 
     Between being found free and being listened at, such a port may be taken; sockets in `directory` cannot. A service
     that is not there yet answers with the file `starting.http`, where Serve would say 404: clients then try again.
-    A method that the replicas' server could not parse is answered here, with `method.http`, and Serve's list of routes
-    is not shown, with `absent.http`. A client has ten seconds for a request's head, and is not told
-    when an idle connection is closed.
     """
     awaited = NO_ROUTE.sub(rf"\1 status 503 errorfile {directory / 'starting.http'}", LOG.sub("", config))
-    unknown_method = (
-        f"http-request return status 405 errorfile {directory / 'method.http'} unless {{ method {METHODS} }}"
-    )
-    hidden = f"http-request return status 404 errorfile {directory / 'absent.http'} if {{ path,url_dec -i /-/routes }}"
-    known = FRONTEND.sub(rf"\1    {unknown_method}\n    {hidden}\n", awaited)
-    # Without a time of its own an idle connection has that of a head, and would be told 408 when it is over.
-    times = f"timeout http-request {HEAD_SECONDS}s\n    timeout http-keep-alive {IDLE_SECONDS}s"
-    prompt = DEFAULTS.sub(rf"\1    {times}\n    option http-ignore-probes\n", known)
-    return OWN_PORTS.sub(rf"\1\n    bind unix@{directory}/\2.sock", prompt)
+    ruled = FRONTEND.sub(rf"\1{_lines(_rules(directory))}", awaited)
+    bounded = DEFAULTS.sub(rf"\1{_lines(_defaults(directory))}", ruled)
+    return OWN_PORTS.sub(rf"\1\n    bind unix@{directory}/\2.sock", bounded)
+
+
+def _rules(directory: Path) -> list[str]:
+    """What the frontend says before Serve's own rules.
+
+    A method that the replicas' server could not parse is answered here, and so is what names no path or Serve's list
+    of routes. A question that a dead replica took along goes to another one; of those with a body HAProxy can repeat
+    what it had whole before it passed it on, and fits its buffer. Serve logs the ids of requests, so those that could
+    pass for more are taken away.
+    """
+    return [
+        f"http-request return status 405 errorfile {directory / 'method.http'} unless {{ method {METHODS} }}",
+        f"http-request return status 404 errorfile {directory / 'absent.http'}"
+        " if { path,url_dec -i /-/routes } or !{ path_beg / }",
+        f"http-request disable-l7-retry unless {{ method GET HEAD }} or {ASKING}",
+        f"http-request wait-for-body time {BODY_SECONDS}s if {ASKING}",
+        "http-request del-header x-request-id if { req.fhdr(x-request-id) -m reg [^!-~] }"
+        f" or {{ req.fhdr(x-request-id),length gt {LONGEST_REQUEST_ID} }}",
+    ]
+
+
+def _defaults(directory: Path) -> list[str]:
+    """A client has ten seconds for a request's head, and is not told when an idle connection is closed.
+
+    Without a time of its own an idle connection has that of a head, and would be told 408 when it is over.
+    """
+    return [
+        f"timeout http-request {HEAD_SECONDS}s",
+        f"timeout http-keep-alive {IDLE_SECONDS}s",
+        "option http-ignore-probes",
+        *(f"errorfile {status} {directory / f'{name}.http'}" for status, name in ERRORS.items()),
+    ]
+
+
+def _lines(directives: list[str]) -> str:
+    return "".join(f"    {directive}\n" for directive in directives)
 
 
 def main(binary: str, directory: str, *arguments: str) -> None:

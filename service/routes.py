@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -12,7 +13,7 @@ from fastapi.responses import Response
 
 from contracts.events import TASK_PATTERN
 from service import openapi
-from service.access import Access, Entrances
+from service.access import ANY_TOKEN, Access, Entrances
 from service.asking import add_asking, json_answer
 from service.decoding import check_keys, decoded
 from service.errors import PartUnavailable, RequestFault
@@ -54,8 +55,9 @@ _TASK = re.compile(TASK_PATTERN)
 class Routes:
     """The handlers of one replica's framework routes, over the models it hosts."""
 
-    def __init__(self, hosts: Mapping[str, Host], settings: ServingSettings) -> None:
+    def __init__(self, hosts: Mapping[str, Host], settings: ServingSettings, access: Access) -> None:
         self._hosts = hosts
+        self._access = access
         self._streams = Streams(settings.max_streams)
 
     async def host(self, model: str) -> Host:
@@ -86,7 +88,8 @@ class Routes:
 
     async def stream(self, model: str, request: Request) -> Response:
         """Server-sent events; a client that reconnects goes on after the last one it had."""
-        return self._streams.open((await self.host(model)).hub, request.headers.get("last-event-id"))
+        admit = partial(self._access.check, request.scope["headers"], ANY_TOKEN)
+        return self._streams.open((await self.host(model)).hub, request.headers.get("last-event-id"), admit)
 
 
 def build(hosts: Mapping[str, Host], settings: ServingSettings, access: Access) -> FastAPI:
@@ -100,7 +103,7 @@ def build(hosts: Mapping[str, Host], settings: ServingSettings, access: Access) 
         redirect_slashes=False,
         lifespan=_lifespan(hosts),
     )
-    routes, entrances = Routes(hosts, settings), Entrances(access)
+    routes, entrances = Routes(hosts, settings, access), Entrances(access)
     _add_common(entrances.reading, routes, app)
     _add_status(entrances.reading, routes)
     _add_versions(entrances.reading, routes)

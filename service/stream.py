@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from weakref import WeakSet
 
 import msgspec
@@ -28,8 +28,8 @@ class Streams:
         # A stream counts as long as somebody holds it: also one whose client left before its first line.
         self._open: WeakSet[AsyncIterator[bytes]] = WeakSet()
 
-    def open(self, hub: AskedHub, last_event_id: str | None) -> StreamingResponse:
-        """A new stream, from the event after `last_event_id` on, or from now.
+    def open(self, hub: AskedHub, last_event_id: str | None, admit: Callable[[], None]) -> StreamingResponse:
+        """A new stream, from the event after `last_event_id` on, or from now; it ends when `admit` raises.
 
         Raises:
             RequestFault: `too_many_streams`.
@@ -38,12 +38,12 @@ class Streams:
             raise RequestFault("too_many_streams", f"a replica holds at most {self._limit} streams")
         digits = last_event_id or ""
         since = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 16 else None
-        lines = _lines(hub, since)
+        lines = _lines(hub, since, admit)
         self._open.add(lines)
         return StreamingResponse(lines, headers=HEADERS, media_type="text/event-stream")
 
 
-async def _lines(hub: AskedHub, since: int | None) -> AsyncIterator[bytes]:
+async def _lines(hub: AskedHub, since: int | None, admit: Callable[[], None]) -> AsyncIterator[bytes]:
     since, first = await _next(hub, since)  # settles where the stream begins, before the client knows that it has
     place = b"" if since is None else b"id: %d\n" % since
     yield b"retry: 1000\n" + place + b"\n" + first
@@ -51,6 +51,10 @@ async def _lines(hub: AskedHub, since: int | None) -> AsyncIterator[bytes]:
     spoken = time.monotonic()
     while (now := time.monotonic()) < deadline:
         since, lines = await _next(hub, since)
+        try:
+            admit()
+        except RequestFault:
+            return
         if lines or now - spoken > SILENT_SECONDS:
             spoken = now
             yield lines or b": nothing new\n\n"

@@ -1,5 +1,6 @@
 """Bearer tokens: which role opens which route, how tokens come and go, and what never gets in."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,12 @@ from service import tokens
 from service.access import ANY_TOKEN, ANYONE, Needing, needs
 from service.settings import ServingSettings
 from service.tokens import Role, Tokens
+from tests.service import inprocess
 from tests.service.inprocess import InProcessService, Reply
 from tests.service.versions import artifact
 
 pytestmark = pytest.mark.unit
+PATIENCE_SECONDS = 60.0
 V1, V2 = "/v1/models/{model}", "/v2/models/{model}"
 PREDICT, FEEDBACK, OPERATE = needs(Role.PREDICT), needs(Role.FEEDBACK), needs(Role.OPERATE)
 ROUTES: dict[tuple[str, str], Any] = {
@@ -109,6 +112,22 @@ def test_the_stream_needs_a_token(pets: InProcessService) -> None:
     assert call(pets, "GET", f"{V1}/stream", None).status == 401
 
 
+def test_a_stream_ends_with_its_token(pets: InProcessService, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("service.hub.POLL_SECONDS", 0.01)
+
+    async def watched_until_revoked() -> Reply:
+        begun, headers = asyncio.Event(), [(b"authorization", bearer(Role.PREDICT))]
+        stream = inprocess.call(pets.app, "GET", "/v1/models/pets/stream", [b""], headers, begun)
+        watching = asyncio.create_task(stream)
+        await begun.wait()
+        tokens.write(path, [token for role, (token, _) in MADE.items() if role != Role.PREDICT])
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await watching
+
+    assert pets.run(watched_until_revoked()).status == 200
+
+
 def test_an_unknown_model_is_not_told_to_strangers(pets: InProcessService) -> None:
     for target in ("/v1/models/cars", "/v2/models/cars"):
         assert pets.get(target).status == 401
@@ -186,6 +205,38 @@ def test_an_open_service_is_for_pages_of_this_machine(tmp_path: Path, origin: by
     with InProcessService(tmp_path) as service:
         found = service.request("POST", "/v1/models/pets/rollback", [b""], [(b"origin", origin)]).status
     assert found == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        (b"localhost", 200),
+        (b"LocalHost:8000", 200),
+        (b"127.0.0.1:8000", 200),
+        (b"[::1]:8000", 200),
+        (b"evil.example", 421),
+        (b"evil.example:8000", 421),
+        (b"127.0.0.1.evil.example", 421),
+        (b"localhost.evil.example", 421),
+        (b"10.0.0.1:8000", 421),
+        (b"", 421),
+    ],
+)
+def test_an_open_service_answers_to_no_other_name(tmp_path: Path, host: bytes, status: int) -> None:
+    with InProcessService(tmp_path) as service:
+        service.promote(artifact(7, weights=b""), 1)
+        headers = [(b"host", host), (b"content-type", b"application/json")]
+        asked = [
+            service.request("GET", "/v1/models/pets/matrix", [b""], headers),
+            service.request("POST", "/v1/models/pets/predict", [b'{"instances":[[1,2,3,4]]}'], headers),
+        ]
+    assert [reply.status for reply in asked] == [status, status]
+    assert {reply.document.get("error") for reply in asked} == {None if status == 200 else "unknown_host"}
+
+
+def test_with_tokens_a_service_has_any_name(pets: InProcessService) -> None:
+    headers = [(b"host", b"models.example"), (b"authorization", bearer(Role.PREDICT))]
+    assert pets.get("/v1/models", headers).status == 200
 
 
 def test_tokens_come_and_go_while_the_service_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

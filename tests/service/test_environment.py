@@ -42,6 +42,8 @@ def test_haproxy_has_no_port_of_its_own_logs_no_request_and_waits_for_no_head() 
         "    timeout http-request 10s",
         "    timeout http-keep-alive 300s",
         "    option http-ignore-probes",
+        "    errorfile 408 /service/slow.http",
+        "    errorfile 500 /service/failed.http",
         "    option log-health-checks",
         "frontend prometheus",
         "    bind unix@/service/prometheus.sock",
@@ -50,7 +52,12 @@ def test_haproxy_has_no_port_of_its_own_logs_no_request_and_waits_for_no_head() 
         "    bind *:8000",
         "    http-request return status 405 errorfile /service/method.http"
         " unless { method GET HEAD POST PUT PATCH DELETE OPTIONS }",
-        "    http-request return status 404 errorfile /service/absent.http if { path,url_dec -i /-/routes }",
+        "    http-request return status 404 errorfile /service/absent.http"
+        " if { path,url_dec -i /-/routes } or !{ path_beg / }",
+        "    http-request disable-l7-retry unless { method GET HEAD } or { path_end /predict /infer /explain }",
+        "    http-request wait-for-body time 20s if { path_end /predict /infer /explain }",
+        "    http-request del-header x-request-id if { req.fhdr(x-request-id) -m reg [^!-~] }"
+        " or { req.fhdr(x-request-id),length gt 128 }",
         "    default_backend default_backend",
         "backend default_backend",
         "    http-request return status 503 errorfile /service/starting.http",
