@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -20,6 +20,7 @@ from lifelong.errors import (
     RequestRefused,
     StateDirectoryBusy,
 )
+from lifelong.examples import Kind
 from service.tokens import Role
 
 EXIT_STATUSES: dict[type[LifelongError], int] = {
@@ -43,7 +44,6 @@ Address = Annotated[str, typer.Option(help="Where the service listens.", envvar=
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Cluster = Annotated[str, typer.Option(help="Address of the Ray cluster to join.", envvar="RAY_ADDRESS")]
 TokenName = Annotated[str, typer.Argument(help="Whose token it is.")]
-Kind = Literal["tensor", "image", "text", "tabular"]
 
 HERE, STATE = "http://127.0.0.1:8000", Path("state")
 app = typer.Typer(
@@ -148,13 +148,17 @@ def status(model: Model = "", address: Address = HERE, as_json: Json = False) ->
     from lifelong.output import emit
     from lifelong.tables import matrix_tables, status_table
 
-    statuses, matrices = [], {}
+    statuses, matrices, waiting = [], {}, {}
     for name in [model] if model else served_models(address):
         with Client(address, name) as client:
             statuses.append(client.status())
             matrices[name] = client.matrix()
-    documents = [msgspec.to_builtins(status) | {"matrix": matrices[status.model]} for status in statuses]
-    emit({"models": documents}, as_json, status_table(statuses), *matrix_tables(matrices))
+            waiting[name] = client.versions(max_results=1).waiting
+    documents = [
+        msgspec.to_builtins(status) | {"matrix": matrices[status.model], "waiting": waiting[status.model]}
+        for status in statuses
+    ]
+    emit({"models": documents}, as_json, status_table(statuses, waiting), *matrix_tables(matrices))
 
 
 @app.command()
@@ -182,7 +186,8 @@ def rollback(
 
     with Client(address, model or only_model(address)) as client:
         served = client.rollback(version)
-    emit(served, as_json, f"serving version {served.version}")
+    unlearned = "" if served.labels else ", which knows no label: predictions are refused until feedback is learned"
+    emit(served, as_json, f"serving version {served.version}{unlearned}")
 
 
 @app.command()

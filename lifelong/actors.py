@@ -63,6 +63,7 @@ def start_hub(settings: Settings, state: Path) -> Any:
     actor: Any = ray.remote(Hub)
     placed = actor.options(name=hub_name(settings.model), namespace=NAMESPACE, num_cpus=0, max_restarts=-1)
     specification = {name: getattr(settings, name).model_dump(mode="json") for name in ("input", "labels")}
+    specification["promotion"] = {"mode": settings.promotion.mode}
     return placed.remote(settings.model, registry, outbox, specification)
 
 

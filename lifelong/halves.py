@@ -40,6 +40,7 @@ def run_service(models: Sequence[Settings], place: Place, cluster: str) -> None:
             wait_ready(place.address, READY_SECONDS)
             stderr().print(f"serving at {place.address}; Ctrl-C stops")
             _wait()
+            stderr().print("stopping")
 
 
 def run_trainers(models: Sequence[Settings], state: Path, cluster: str) -> None:
@@ -59,6 +60,7 @@ def run_trainers(models: Sequence[Settings], state: Path, cluster: str) -> None:
             require_started(settings, trainer)
         stderr().print("training; Ctrl-C stops")
         _wait()
+        stderr().print("stopping")
         stop(trainers)
 
 

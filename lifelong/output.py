@@ -1,6 +1,8 @@
 """What a command prints on stdout: one JSON document for machines, or text and tables for people."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -25,6 +27,18 @@ def emit(document: Any, as_json: bool, *shown: RenderableType) -> None:
 def stdout() -> Console:
     """A console on stdout that never cuts what is piped."""
     return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+
+
+@contextmanager
+def working(text: str) -> Iterator[Callable[[str], None]]:
+    """Says on stderr what is being done, and what it yields says what is next: beside a spinner, or a line each."""
+    console = stderr()
+    if console.is_terminal:
+        with console.status(text) as status:
+            yield status.update
+    else:
+        console.print(text, soft_wrap=True)
+        yield lambda said: console.print(said, soft_wrap=True)
 
 
 def stderr() -> Console:

@@ -81,15 +81,21 @@ def settings_table(rows: Sequence[tuple[str, Any, str]]) -> Table:
     return table
 
 
-def status_table(models: Sequence[StatusDocument]) -> Table:
-    """One row for each model that is served."""
-    table = Table("model", "version", "average", "BWT", "processed", "served", "labels", "tasks")
+def status_table(models: Sequence[StatusDocument], waiting: Mapping[str, int | None]) -> Table:
+    """One row for each model that is served; `waiting` are the versions that a person has to promote."""
+    table = Table("model", "version", "promotion", "average", "BWT", "processed", "served", "labels", "tasks")
     for model in models:
         average, transfer = percent(model.average_accuracy), signed(model.backward_transfer)
         through = (str(model.processed_through), str(model.served_through))
         counts = (str(len(model.labels)), str(len(model.tasks)))
-        table.add_row(model.model, str(model.version), average, transfer, *through, *counts)
+        promotion = _promotion(model, waiting[model.model])
+        table.add_row(model.model, str(model.version), promotion, average, transfer, *through, *counts)
     return table
+
+
+def _promotion(model: StatusDocument, waiting: int | None) -> str:
+    mode = model.specification.get("promotion", {}).get("mode", "–")
+    return mode if waiting is None else f"{mode}: version {waiting} waits"
 
 
 def versions_table(versions: Sequence[VersionRecord]) -> Table:

@@ -15,7 +15,7 @@ from lifelong.client import wait_ready
 from lifelong.cluster import is_warning, local_cluster, require_alive
 from lifelong.errors import ClusterLost
 from lifelong.instance import LOGS, Instance, claim, require_free
-from lifelong.output import emit, stderr
+from lifelong.output import emit, working
 from lifelong.settings import Settings, require_buildable
 from lifelong.tokens import require_guarded
 from service.environment import environment
@@ -88,13 +88,15 @@ def running(models: Sequence[Settings], place: Place) -> Iterator[Service]:
         require_buildable(settings)
     with claim(place.state) as instance:
         require_free(place.port)
-        with contextlib.ExitStack() as stack, stderr().status("starting Ray") as progress:
-            essential = stack.enter_context(local_cluster(instance, _environment(instance)))
-            progress.update(f"starting the service and the trainers of {len(models)} models")
-            stack.enter_context(_started(models, place, essential))
-            progress.stop()
+        with contextlib.ExitStack() as stack:
             names = [settings.model for settings in models]
+            with working("starting Ray") as say:
+                essential = stack.enter_context(local_cluster(instance, _environment(instance)))
+                say(f"starting the service and the training of {', '.join(names)}")
+                stack.enter_context(_started(models, place, essential))
             yield Service(place, names, time.monotonic() - begun, instance.logs, essential)
+            with working("stopping: answers are finished and a checkpoint is saved"):
+                stack.close()
 
 
 def _environment(instance: Instance) -> dict[str, str]:

@@ -26,8 +26,9 @@ class StatusDocument(msgspec.Struct, frozen=True, kw_only=True):
     """`GET /v1/models/{model}`.
 
     `processed_through`: everything up to this position is accounted for by the trainer. `served_through`: the same for
-    the version that every live replica serves now. `specification` holds the configured `input` and `labels`, so that
-    a program can see what an instance is. `trainer` is `silent` when it has not reported for some seconds.
+    the version that every live replica serves now. `specification` holds the configured `input`, `labels` and
+    `promotion.mode`: what an instance is, who promotes. `trainer` is `silent` when it has not reported for
+    some seconds.
     """
 
     model: str

@@ -64,7 +64,7 @@ class Hub:
         open_outbox: Callable[[], Outgoing] | None = None,
         specification: Mapping[str, Any] | None = None,
     ) -> None:
-        """`specification` is the configuration's `input` and `labels` in JSON form, which the status tells people."""
+        """`specification`: what the status tells people of the configuration, in its JSON form."""
         self._model = model
         self._specification = dict(specification or {})
         self._archive = None if open_registry is None else Archive(open_registry)

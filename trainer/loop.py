@@ -96,7 +96,8 @@ class Trainer:
     def rollback(self, version: int | None) -> dict[str, Any]:
         """Serves an earlier version again and moves the whole learner back to it; by default the champion's parent.
 
-        What was learned since stays undone; feedback goes on from the present cursor.
+        What was learned since stays undone; feedback goes on from the present cursor. The answer names the labels that
+        the version knows: the one before any feedback may know none.
 
         Raises:
             UnknownVersion: `unknown_version`, `version_not_kept` or `no_previous_version`; nothing has changed.
@@ -111,7 +112,7 @@ class Trainer:
         self._on_version()
         self._reporter.narrate("rollback", {"version": target.version})
         self._reporter.report(at_once=True)
-        return {"version": target.version}
+        return {"version": target.version, "labels": list(dict.fromkeys(c.label for c in target.model.columns))}
 
     def _catch_up(self) -> None:
         """Learns what the log holds now, and not what comes meanwhile: a stream may come faster than it is learned."""

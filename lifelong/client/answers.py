@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.status import VersionRecord
+from contracts.versions import CHALLENGER
 
 
 class VersionPage(msgspec.Struct, frozen=True):
@@ -14,6 +15,14 @@ class VersionPage(msgspec.Struct, frozen=True):
 
     versions: list[VersionRecord]
     next_page_token: str | None = None
+
+    @property
+    def waiting(self) -> int | None:
+        """On the first page: the newest version, where it passed the gate and a person has to promote it."""
+        for newest in self.versions[:1]:
+            if CHALLENGER in newest.aliases and newest.probes.decision.verdict == "hold":
+                return newest.version
+        return None
 
 
 class ClosedTask(msgspec.Struct, frozen=True):
@@ -29,9 +38,10 @@ class ClosedTask(msgspec.Struct, frozen=True):
 
 
 class RolledBack(msgspec.Struct, frozen=True):
-    """The version that is the champion again."""
+    """The version that is the champion again, and what it knows: the one before any feedback may know no label."""
 
     version: int
+    labels: list[str]
 
 
 class Inference(NamedTuple):

@@ -191,7 +191,7 @@ def test_each_call_asks_its_route_and_is_typed(client: Client, script: Script) -
     explanation = {"model": "digits", "version": 3, "method": "smooth_grad", "target": "a", "attribution": [0.5, 0.0]}
     script.say(200, explanation)
     script.say(200, {"versions": [], "next_page_token": "12"})
-    script.say(200, {"version": 3})
+    script.say(200, {"version": 3, "labels": ["a"]})
     assert client.explain([1, 2], "smooth_grad", target="a", version=3).attribution == [0.5, 0.0]
     assert client.versions(5, "20").next_page_token == "12"
     assert client.rollback().version == 3

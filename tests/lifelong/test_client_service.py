@@ -153,7 +153,7 @@ def test_the_trainer_is_told_once(client: Client, running: Running) -> None:
     trainer = running.service.trainer
     trainer.answer = b'{"task":"one","closed":true,"tasks":["one"],"row":[0.5]}'
     assert client.close_task("one").row == [0.5]
-    trainer.answer = b'{"version":2}'
+    trainer.answer = b'{"version":2,"labels":["a"]}'
     assert client.rollback(2).version == 2
     assert trainer.asked == [("close", "one"), ("rollback", 2)]
 

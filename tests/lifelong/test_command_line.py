@@ -6,8 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from contracts.status import Matrix
+from contracts.versions import Decision, Verdict
 from lifelong.instance import claim
+from tests.lifelong.scripted import Script
+from tests.service.versions import record
 
 pytestmark = pytest.mark.real
 MINIMAL = "model: digits\ninput: {kind: tensor, shape: [2]}\n"
@@ -77,7 +82,7 @@ def test_a_state_directory_in_use_is_75(config: Path, tmp_path: Path) -> None:
 
 def test_init_writes_what_config_show_explains(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    assert lifelong("init", path, "--model", "mine", "--kind", "text").returncode == 0
+    assert lifelong("init", path, "--model", "mine", "--kind", "story").returncode == 0
     done = lifelong("config", "show", path, "--json")
     origins = {setting["key"]: setting["origin"] for setting in json.loads(done.stdout)["settings"]}
     assert origins["model"] == "mine.yaml"
@@ -90,6 +95,35 @@ def test_errors_are_documents_too(config: Path) -> None:
     assert done.returncode == 69
     assert json.loads(done.stdout)["error"] == "unreachable"
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("aliases", "verdict", "shown"),
+    [
+        (["challenger"], "hold", "manual: version 5 waits"),
+        (["challenger"], "refuse", "manual"),
+        (["champion"], "hold", "manual"),
+    ],
+)
+def test_the_status_shows_that_a_version_waits_for_a_person(
+    script: Script, address: str, aliases: list[str], verdict: Verdict, shown: str
+) -> None:
+    newest = record(5)
+    decided = replace(newest.probes, decision=Decision(verdict=verdict, reasons=["measured"]))
+    script.say(200, {"model": "digits", "version": 1, "specification": {"promotion": {"mode": "manual"}}})
+    script.say(200, Matrix())
+    script.say(200, {"versions": [replace(newest, aliases=aliases, probes=decided)]})
+    done = lifelong("status", "digits", "--address", address)
+    assert done.returncode == 0, done.stderr
+    assert shown in [cell.strip() for cell in done.stdout.split("│")]
+
+
+@pytest.mark.parametrize(("labels", "said"), [(["a"], "serving version 1\n"), ([], "which knows no label")])
+def test_a_rollback_says_when_nothing_can_be_predicted_any_more(
+    script: Script, address: str, labels: list[str], said: str
+) -> None:
+    script.say(200, {"version": 1, "labels": labels})
+    assert said in lifelong("rollback", "digits", "--address", address).stdout
 
 
 def test_an_address_that_cannot_be_one_is_65() -> None:

@@ -49,7 +49,7 @@ def test_a_rollback_restores_the_whole_learner(bench: Bench) -> None:
     bench.feed(digit_events([2, 3], "second"))
     bench.drain()
     assert bench.fingerprint != weights
-    assert bench.trainer.rollback(version) == {"version": version}
+    assert bench.trainer.rollback(version) == {"version": version, "labels": bench.status.labels}
     assert bench.fingerprint == weights
     assert Artifact.from_files(bench.service.files).version == version
     assert sorted(bench.status.labels) == ["0", "1"]
@@ -65,6 +65,17 @@ def test_a_rollback_to_what_does_not_exist_is_refused(bench: Bench) -> None:
         bench.trainer.rollback(99)
     with pytest.raises(UnknownVersion, match="before the present"):
         bench.trainer.rollback(None)
+
+
+def test_a_rollback_to_before_any_feedback_unlearns_everything_and_learning_goes_on(bench: Bench) -> None:
+    bench.feed(digit_events([0, 1], "first"))
+    bench.drain()
+    assert bench.trainer.rollback(1) == {"version": 1, "labels": []}
+    assert bench.status.labels == []
+    bench.feed(digit_events([6, 7], "second"))
+    bench.drain()
+    assert sorted(bench.status.labels) == ["6", "7"]
+    assert Artifact.from_files(bench.service.files).version == 3
 
 
 def test_a_rollback_reopens_the_tasks_that_ended_after_its_target(bench: Bench) -> None:
