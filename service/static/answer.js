@@ -28,6 +28,11 @@ function bars({ scores, label, probability }) {
     more > 0 && h("p", { class: "hint" }, `and ${plural(more, "more label")}`));
 }
 
+/** Whether what stands there is about to change: a question is on its way. */
+export function showBusy(isBusy) {
+  at("answer").ariaBusy = String(isBusy);
+}
+
 export function showPixels(planes) {
   at("seen").hidden = !planes;
   at("seen-why").hidden = true;

@@ -1,6 +1,6 @@
 // From an input to an answer: asks a moment after the last change, shows what came, and why it did not.
 import { json, patient } from "./api.js";
-import { showAnswer, showNothing, showPixels, showProblem, showUntrained } from "./answer.js";
+import { showAnswer, showBusy, showNothing, showPixels, showProblem, showUntrained } from "./answer.js";
 import { Unfinished } from "./fields.js";
 import { at } from "./dom.js";
 
@@ -17,6 +17,7 @@ export class Asking extends EventTarget {
     clearTimeout(this.timer);
     this.turn += 1;
     showPixels(this.input.pixels?.() || null);
+    showBusy(true);
     this.timer = setTimeout(() => this.ask(), PAUSE_MS);
   }
 
@@ -24,6 +25,7 @@ export class Asking extends EventTarget {
   close() {
     clearTimeout(this.timer);
     this.turn += 1;
+    showBusy(false);
   }
 
   /** The instance, or null with the reason shown. */
@@ -44,11 +46,14 @@ export class Asking extends EventTarget {
     const instance = this.instance();
     this.last = null;
     this.dispatchEvent(new Event("cleared"));
-    if (instance === null) return;
     this.turn += 1;
     const turn = this.turn;
+    showBusy(instance !== null);
+    if (instance === null) return;
     const answer = await this.predict(instance, turn).catch((problem) => ({ problem }));
-    if (turn === this.turn) this.show(instance, answer);
+    if (turn !== this.turn) return;
+    this.show(instance, answer);
+    showBusy(false);
   }
 
   body(instance) {

@@ -15,7 +15,7 @@ import { Store } from "./store.js";
 import { showLedger, showSummary } from "./summary.js";
 import { Teaching } from "./teach.js";
 import { prepareToken } from "./token.js";
-import { showVersions } from "./versions.js";
+import { showVersions, unfoldVersions } from "./versions.js";
 
 const RETRY_MS = 2000;
 const BELONGS = [
@@ -87,13 +87,17 @@ function open(model) {
   document.title = `${model} · lifelong`;
 }
 
+/** What is known while no model is there to be shown. */
+const nothingYet = (connection, problem) => ({ connection, problem, heardAt: null, status: null });
+
 function prepare() {
-  prepareToken();
+  prepareToken(() => showNotices(page?.store || nothingYet("connecting", null)));
   at("model").addEventListener("change", () => open(at("model").value));
   at("ask-form").addEventListener("submit", (event) => { event.preventDefault(); page?.asking?.ask(); });
   at("by-version").addEventListener("change", () => page && showMatrix(page.store));
   at("by-task").addEventListener("change", () => page && showMatrix(page.store));
   at("ask-task").addEventListener("input", () => page?.asking?.changed());
+  at("all-versions").addEventListener("click", () => { unfoldVersions(); page?.show(); });
   at("older").addEventListener("click", () => page.store.loadOlder().catch(() => page.store.refresh()));
   document.addEventListener("paste", (event) => {
     const [file] = [...(event.clipboardData?.files || [])].filter(({ type }) => type.startsWith("image/"));
@@ -109,7 +113,7 @@ async function begin() {
     open(models[0].model);
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
-    showNotices({ connection: problem.code === "offline" ? "offline" : "refused", heardAt: null, problem, status: null });
+    showNotices(nothingYet(problem.code === "offline" ? "offline" : "refused", problem));
     setTimeout(begin, RETRY_MS);
   }
 }

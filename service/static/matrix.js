@@ -66,5 +66,9 @@ function tasks(all, close) {
   return [headings(names), h("tbody", {}, all.map(row))];
 }
 
-const closing = ({ task }, close) =>
-  h("button", { type: "button", class: "small", "aria-label": `Close task ${task}`, onclick: () => close(task) }, "Close task");
+/** A task can end once something of it is learned; its first events may all have become probes. */
+function closing({ task, trained }, close) {
+  if (!trained) return h("span", { class: "hint" }, "nothing learned yet");
+  const does = { "aria-label": `Close task ${task}`, onclick: () => close(task) };
+  return h("button", { type: "button", class: "small", ...does }, "Close task");
+}

@@ -1,18 +1,18 @@
 // What is not as it should be, at the top of the page; and whether what is shown is live.
 import { at, h, renderOnce } from "./dom.js";
 import { clock } from "./format.js";
-import { reconsider } from "./token.js";
+import { isTokenWanted, reconsider } from "./token.js";
 
 const RETURN = "The page reconnects by itself.";
-const LIVE = { live: "live", connecting: "connecting …", offline: "offline", refused: "not live" };
+const LIVE = { live: "live", connecting: "connecting …", offline: "offline", refused: "not live", locked: "waiting for a token" };
 
 export function showNotices(store) {
   const { connection, heardAt, problem } = store;
   const isOffline = connection === "offline" || problem?.code === "offline";
-  const state = isOffline ? "offline" : connection;
+  const state = isOffline ? "offline" : isTokenWanted() ? "locked" : connection;
   const since = heardAt ? clock(heardAt) : null;
   document.body.dataset.connection = state;
-  const words = state === "live" || !since ? LIVE[state] : `${LIVE[state]}, as of ${since}`;
+  const words = ["live", "locked"].includes(state) || !since ? LIVE[state] : `${LIVE[state]}, as of ${since}`;
   renderOnce(at("live"), words, () => words);
   const shown = notices(store, isOffline, since);
   renderOnce(at("notices"), shown.map(({ key }) => key), () => shown.map(({ element }) => element));

@@ -18,7 +18,7 @@ function headline(version, now) {
   if (!version) return [h("span", {}, "Nothing has been learned yet. "), h("span", { class: "soft" }, first)];
   const served = [h("strong", {}, `Version ${version}`), " is served"];
   if (now === null) return [...served, ". ", h("span", { class: "soft" }, "Nothing is measured yet: it needs more feedback.")];
-  return [...served, ", and it still knows ", h("strong", {}, percent(now)), " of what it was taught."];
+  return [...served, ", and right now it still knows ", h("strong", {}, percent(now)), " of what it was taught."];
 }
 
 function subline({ labels, tasks, replicas, capacity, device }) {
@@ -32,7 +32,7 @@ function tiles({ average_accuracy: average, backward_transfer: backward, forward
   const worst = forgetting.length ? Math.max(...forgetting.filter((value) => value !== null), 0) : null;
   const task = worst ? tasks[forgetting.indexOf(worst)] : null;
   return [
-    tile("Average accuracy", percent(average), "over all probe sets, when the last task ended"),
+    tile("Average accuracy", percent(average), "when the last task ended; the line above is of now"),
     tile("Forgetting", percent(mean(forgetting.slice(0, -1))),
       worst ? `on average; the most on ${task}: ${percent(worst)}` : "of the best that each task had"),
     tile("Backward transfer", points(backward), "points since each task was learned; below 0 is forgetting"),

@@ -1,9 +1,10 @@
 // The bearer token: asked for when the service wants one, kept for this tab alone, never part of an address.
-import { at } from "./dom.js";
+import { at, h } from "./dom.js";
 
 const KEY = "lifelong-token";
 let asking = null;
 let declined = false;
+let onWanted = () => {};
 
 export const token = () => sessionStorage.getItem(KEY);
 export const authorization = () => (token() ? { authorization: `Bearer ${token()}` } : {});
@@ -17,26 +18,41 @@ export function forgetToken() {
 export function wantToken(isRefused) {
   if (asking) return asking;
   if (declined) return Promise.resolve(false);
-  asking = opened(isRefused).finally(() => { asking = null; });
+  asking = opened(isRefused).finally(() => { asking = null; onWanted(); });
+  onWanted();
   return asking;
 }
 
+/** Whether the service wants a token that it has not been given. */
+export const isTokenWanted = () => Boolean(asking) || declined;
+
 function opened(isRefused) {
-  const dialog = at("token-dialog");
-  at("token-refused").hidden = !isRefused;
-  at("token-input").value = "";
-  dialog.returnValue = "";
+  const input = h("input", { id: "token-input", type: "password", autocomplete: "off", spellcheck: "false" });
+  const dialog = dialogWith(input, isRefused);
+  document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
-      const given = at("token-input").value.trim();
-      at("token-input").value = "";
+      const given = input.value.trim();
       declined = dialog.returnValue !== "give" || !given;
       if (!declined) sessionStorage.setItem(KEY, given);
+      dialog.remove();
       showWhatIsOpen();
       resolve(!declined);
-    }, { once: true });
+    });
   });
+}
+
+function dialogWith(input, isRefused) {
+  const refuse = h("button", { type: "button", onclick: () => dialog.close() }, "Not now");
+  const give = h("button", { type: "submit", class: "primary", value: "give" }, "Use the token");
+  const dialog = h("dialog", { id: "token-dialog", "aria-labelledby": "token-title" }, h("form", { method: "dialog" },
+    h("h2", { id: "token-title" }, "This service asks for a token"),
+    isRefused && h("p", { class: "problem" }, "The token given was not accepted."),
+    h("div", { class: "field" }, h("label", { for: "token-input" }, "Bearer token"), input),
+    h("p", { class: "hint" }, "It is kept for this tab alone and is gone when the tab is closed."),
+    h("div", { class: "row is-end" }, refuse, give)));
+  return dialog;
 }
 
 /** A person asks to give a token after having declined once. */
@@ -50,10 +66,9 @@ function showWhatIsOpen() {
   for (const link of document.querySelectorAll("[data-guarded]")) link.hidden = Boolean(token());
 }
 
-export function prepareToken() {
+/** Makes the page ready to ask for a token; `whenWanted` is called each time that `isTokenWanted` may have changed. */
+export function prepareToken(whenWanted = () => {}) {
+  onWanted = whenWanted;
   showWhatIsOpen();
   at("sign-out").addEventListener("click", forgetToken);
-  for (const button of document.querySelectorAll("dialog [data-close]")) {
-    button.addEventListener("click", () => button.closest("dialog").close());
-  }
 }

@@ -2,18 +2,37 @@
 import { at, h, headings, renderOnce } from "./dom.js";
 import { cell, count, list, mean, moment, percent, plural } from "./format.js";
 
+const NEWEST = 8;
 const EMPTY = "There is no version yet: send feedback first. Each one will stand here with what it learned and why it is served or not.";
 const VERDICTS = { promote: ["promoted", "is-good"], refuse: ["refused", "is-bad"], hold: ["held back", "is-warn"] };
 
 export function showVersions(store, rollBack) {
-  const { versions, nextPage, status } = store;
+  const { versions, status } = store;
   const items = at("versions");
   const known = new Map([...items.children].map((item) => [item.dataset.version, item]));
   renderOnce(at("versions-empty"), versions.length || !status, () => (versions.length || !status ? "" : h("p", { class: "empty" }, EMPTY)));
-  const wanted = versions.map((record) => itemOf(record, known.get(String(record.version)), status, rollBack));
+  const shown = fold(store);
+  const wanted = shown.map((record) => itemOf(record, known.get(String(record.version)), status, rollBack));
   const isSame = wanted.length === items.children.length && wanted.every((item, index) => item === items.children[index]);
   if (!isSame) items.replaceChildren(...wanted);
-  at("older").hidden = !nextPage;
+}
+
+/** The versions to show: all of them, or the newest and the one served; and the buttons that lead to the others. */
+function fold({ versions, nextPage, status }) {
+  const button = at("all-versions");
+  const isWhole = button.getAttribute("aria-expanded") === "true";
+  const newest = versions.filter(({ version }, index) => index < NEWEST || version === status?.version);
+  button.hidden = newest.length === versions.length && !nextPage;
+  const all = nextPage ? `Show ${count(versions.length)} and older` : `Show all ${count(versions.length)}`;
+  button.textContent = isWhole ? `Show the newest ${NEWEST}` : all;
+  at("older").hidden = !isWhole || !nextPage;
+  return isWhole ? versions : newest;
+}
+
+/** Shows all versions if few were shown, and few if all were. */
+export function unfoldVersions() {
+  const button = at("all-versions");
+  button.setAttribute("aria-expanded", button.getAttribute("aria-expanded") !== "true");
 }
 
 function itemOf(record, existing, status, rollBack) {

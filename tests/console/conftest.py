@@ -5,16 +5,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.console.console import Console
-from tests.console.service import Service, running
+from tests.console.console import PATIENCE_MS, Console
+from tests.console.service import MODELS, Service, running, teach_all, written
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that has learned the ten digits, in five tasks, and a little of two other models."""
-    with running(tmp_path_factory.mktemp("console")) as service:
+    """A service that has learned the ten digits, in five tasks, and a little of other models."""
+    directory = tmp_path_factory.mktemp("console")
+    configurations = [written(directory, name, settings) for name, settings in MODELS.items()]
+    with running(directory, configurations) as service:
+        teach_all(service)
         yield service
 
 

@@ -17,7 +17,10 @@ MAX_IMAGE_BYTES = 150_000
 TALLEST = {390: 3300, 1400: 2000}
 """Where a picture of a page this wide ends."""
 PATIENCE_MS = 60_000
-OUTCOMES = re.compile("served after|kept as a probe|by the gate")
+PROBE = "kept as a probe"
+OUTCOMES = re.compile(f"served after|{PROBE}|by the gate")
+MOST_LESSONS = 30
+"""How many corrections may become probes before one is learned."""
 NARROW, WIDE = 390, 1400
 ORIGIN_ERRORS = ("Failed to load resource",)
 """What Chromium itself writes about an answer that is not 2xx; tests of refusals bring them about."""
@@ -59,12 +62,11 @@ class Console:
 
     def answer(self) -> str:
         """The label answered to what is now on the pad; waits for it."""
-        self.page.wait_for_timeout(400)
+        expect(self.page.locator("#answer")).to_have_attribute("aria-busy", "false")
         return self.page.locator("#label").inner_text()
 
     def seen(self) -> list[int]:
         """The pixels that the page says the model sees, row by row."""
-        self.page.wait_for_timeout(200)
         script = "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"
         values: list[int] = self.page.locator("#seen-pixels").evaluate(script)
         return values[::4]
@@ -99,10 +101,19 @@ class Console:
             expect(place).not_to_have_text(self._settled)  # until then it is the trail of the correction before
         self._settled = place.inner_text()
         outcome = self.trail.locator(".badge")
-        expect(outcome).to_have_text(OUTCOMES, timeout=PATIENCE_MS)
+        expect(outcome).to_have_text(OUTCOMES)
         if outcome.inner_text().startswith("served"):
             expect(self.trail.locator("li").last).to_contain_text("→")
         return outcome.inner_text()
+
+    def confirm_until_learned(self, label: str) -> str:
+        """Says that the answer is right until that is no probe any more, and returns what became of it."""
+        for _ in range(MOST_LESSONS):
+            self.page.get_by_role("button", name=f"{label}, the answer is right").click()
+            outcome = self.wait_settled()
+            if outcome != PROBE:
+                return outcome
+        raise AssertionError(f"{MOST_LESSONS} corrections became probes")
 
     def violations(self) -> list[str]:
         """What axe-core finds on the page as it is now."""
@@ -118,8 +129,9 @@ class Console:
         if not os.environ.get(IMAGES_VARIABLE):
             return
         self.page.evaluate("document.documentElement.style.setProperty('--shadow', 'none')")
-        self.page.wait_for_timeout(300)
-        raw = self.page.locator(of).screenshot() if of else self.page.screenshot(full_page=True, clip=self._clip())
+        place = self.page.locator(of) if of else None
+        still: Any = {"animations": "disabled"}
+        raw = place.screenshot(**still) if place else self.page.screenshot(full_page=True, clip=self._clip(), **still)
         content = io.BytesIO()
         _with_few_colours(Image.open(io.BytesIO(raw)).convert("RGB")).save(content, "PNG", optimize=True)
         assert content.tell() < MAX_IMAGE_BYTES

@@ -65,6 +65,7 @@ def test_a_picture_file_is_scaled_and_turned_light_on_dark(console: Console) -> 
     console.page.locator("#picture").set_input_files(
         {"name": "six.png", "mimeType": "image/png", "buffer": content.getvalue()}
     )
+    expect(console.page.locator("#seen")).to_be_visible()
     assert console.answer() == "6"
     seen = np.array(console.seen()).reshape(8, 8).astype(int)
     assert np.abs(seen - DIGITS.test_images[row]).mean() < 20

@@ -1,6 +1,7 @@
 """What is remembered, where every event is, and what changes the service: closing a task, rolling back."""
 
 import re
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -40,11 +41,11 @@ def test_the_ledger_visibly_adds_up(console: Console) -> None:
 
 
 def test_a_ledger_that_does_not_add_up_is_said_so(console: Console) -> None:
-    def lose_one(route: object) -> None:
-        answer = route.fetch()  # type: ignore[attr-defined]
+    def lose_one(route: Any) -> None:
+        answer = route.fetch()
         document = answer.json()
         document["ledger"]["trained"] -= 1
-        route.fulfill(response=answer, json=document)  # type: ignore[attr-defined]
+        route.fulfill(response=answer, json=document)
 
     console.page.route("**/v1/models/digits", lose_one)
     expect(console.page.locator("#ledger .is-bad")).to_contain_text("but")
@@ -55,8 +56,7 @@ def test_a_task_is_closed_through_the_dialog_and_measured(console: Console, serv
     label = console.example(2)
     page.get_by_text("Name a task").click()
     page.locator("#teach-task").fill("corrections")
-    page.get_by_role("button", name=f"{label}, the answer is right").click()
-    console.wait_settled()
+    console.confirm_until_learned(label)
     page.get_by_role("button", name="Close task corrections").click()
     expect(page.get_by_role("dialog")).to_contain_text("Close task “corrections”?")
     page.get_by_role("button", name="Close the task").click()
@@ -64,6 +64,43 @@ def test_a_task_is_closed_through_the_dialog_and_measured(console: Console, serv
     expect(page.locator("#confirm")).to_be_hidden()
     states = {task["task"]: task["state"] for task in service.get("/v1/models/digits")["tasks"]}
     assert states["corrections"] == "closed"
+
+
+def test_a_task_of_which_nothing_is_learned_cannot_be_closed(console: Console) -> None:
+    def unlearn(route: Any) -> None:
+        answer = route.fetch()
+        document = answer.json()
+        document["tasks"][0] |= {"trained": 0, "state": "open"}
+        route.fulfill(response=answer, json=document)
+
+    console.page.route("**/v1/models/digits", unlearn)
+    row = console.page.locator("#tasks tbody tr").first
+    expect(row).to_contain_text("nothing learned yet")
+    assert row.get_by_role("button").count() == 0
+
+
+def test_old_versions_are_folded_but_never_the_one_served(console: Console, service: Service) -> None:
+    page = console.page
+    newest = service.get("/v1/models/digits/versions?max_results=1")["versions"][0]
+
+    def add_newer(route: Any) -> None:
+        answer = route.fetch()
+        versions = answer.json()["versions"]
+        more = [newest | {"version": newest["version"] + place, "aliases": []} for place in range(20, 0, -1)]
+        route.fulfill(response=answer, json={"versions": more + versions, "next_page_token": None})
+
+    page.route("**/versions?*", add_newer)
+    page.reload()
+    items = page.locator("#versions > li")
+    expect(items).to_have_count(9)
+    expect(items.last).to_contain_text("served now")
+    unfold = page.locator("#all-versions")
+    total = int(unfold.inner_text().removeprefix("Show all "))
+    unfold.click()
+    expect(items).to_have_count(total)
+    expect(unfold).to_have_attribute("aria-expanded", "true")
+    page.get_by_role("button", name="Show the newest 8").click()
+    expect(items).to_have_count(9)
 
 
 def test_a_version_explains_itself(console: Console, service: Service) -> None:

@@ -1,4 +1,4 @@
-"""What the page shows when something is not as it should be: no network, no token, refusals, a silent trainer."""
+"""What the page shows when something is not as it should be: no network, refusals, a silent trainer."""
 
 from typing import Any
 
@@ -8,7 +8,6 @@ from playwright.sync_api import expect
 from tests.console.console import Console, refuse
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
-TOKEN = "open-sesame"
 
 
 def test_a_cut_network_is_said_and_the_page_comes_back_by_itself(console: Console) -> None:
@@ -85,40 +84,6 @@ def test_a_silent_trainer_is_said(console: Console) -> None:
     console.page.route("**/v1/models/digits", silence)
     expect(console.page.locator("#notices")).to_contain_text("The trainer is silent. Predictions go on.")
     expect(console.page.locator("#parts")).to_contain_text("silent")
-
-
-def test_a_token_is_asked_for_kept_for_the_tab_and_sent_in_the_header_alone(console: Console) -> None:
-    def guard(route: Any) -> None:
-        if route.request.headers.get("authorization") == f"Bearer {TOKEN}":
-            route.continue_()
-        else:
-            body = {"title": "Unauthorized", "status": 401, "error": "unauthenticated", "detail": "a token is needed"}
-            route.fulfill(status=401, json=body, content_type="application/problem+json")
-
-    page = console.page
-    page.route("**/v1/**", guard)
-    page.reload()
-    dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("This service asks for a token")
-    assert console.violations() == []
-    console.picture("console-token", of="#token-dialog")
-    page.get_by_label("Bearer token").fill("wrong")
-    page.keyboard.press("Enter")
-    expect(dialog).to_contain_text("was not accepted")
-    page.get_by_label("Bearer token").fill(TOKEN)
-    page.get_by_role("button", name="Use the token").click()
-    expect(page.locator("#live")).to_have_text("live")
-    assert console.example(0)
-    assert page.evaluate("[sessionStorage.length, localStorage.length, document.cookie]") == [1, 0, ""]
-    assert not [url for url in console.asked if TOKEN in url]
-    page.locator("#answer-tools button").click()
-    command = page.evaluate("navigator.clipboard.readText()")
-    assert "$LIFELONG_TOKEN" in command
-    assert TOKEN not in command
-    page.get_by_role("button", name="Forget token").click()
-    expect(dialog).to_be_visible()
-    page.get_by_role("button", name="Not now").click()
-    expect(page.locator("#notices")).to_contain_text("A token is needed")
 
 
 def test_a_service_that_is_not_there_yet_is_waited_for(console: Console) -> None:

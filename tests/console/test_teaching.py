@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.console.console import Console
+from tests.console.console import MOST_LESSONS, PROBE, Console
 from tests.console.service import Service
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
-MOST_LESSONS = 30
 HAND = random.Random(7)
 
 
@@ -66,7 +65,7 @@ def test_one_click_confirms_and_the_trail_names_the_version_that_learned_it(cons
     assert after["ledger"]["received"] == ledger["received"] + 1
     newest = service.get("/v1/models/digits/versions?max_results=1")["versions"][0]
     position = int(console.trail.locator("li").first.inner_text().split("position ")[1].replace(",", ""))
-    if outcome == "kept as a probe":
+    if outcome == PROBE:
         assert after["ledger"]["probe"] == ledger["probe"] + 1
     else:
         assert newest["lineage"]["processed_through"] >= position
@@ -93,12 +92,8 @@ def test_a_refusal_of_the_gate_is_shown_with_its_reasons(console: Console) -> No
 
     page.route("**/v1/models/digits", hold_status)
     page.route("**/v1/models/digits/versions*", refuse_newer)
-    label = console.example(1)
-    page.get_by_role("button", name=f"{label}, the answer is right").click()
-    outcome = console.wait_settled()
-    if outcome != "kept as a probe":
-        assert outcome == "refused by the gate"
-        expect(console.trail).to_contain_text("the gate refuses it: 0-and-1 falls too far; what was served stays")
+    assert console.confirm_until_learned(console.example(1)) == "refused by the gate"
+    expect(console.trail).to_contain_text("the gate refuses it: 0-and-1 falls too far; what was served stays")
 
 
 def test_everything_can_be_done_by_keyboard(console: Console) -> None:
