@@ -19,6 +19,7 @@ DEFAULTS = re.compile(r"^(defaults\n\s+mode http\n)", re.MULTILINE)
 HEAD_SECONDS = 10
 IDLE_SECONDS = 300
 BODY_SECONDS = 20
+BUFFER_BYTES = 16 << 10
 METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS"
 ASKING = "{ path_end /predict /infer /explain }"
 """Requests with a body of which a second answer does no harm."""
@@ -53,7 +54,8 @@ def _rules(directory: Path) -> list[str]:
         f"http-request return status 404 errorfile {directory / 'absent.http'}"
         " if { path,url_dec -i /-/routes } or !{ path_beg / }",
         f"http-request disable-l7-retry unless {{ method GET HEAD }} or {ASKING}",
-        f"http-request wait-for-body time {BODY_SECONDS}s if {ASKING}",
+        f"http-request wait-for-body time {BODY_SECONDS}s"
+        f" if {ASKING} {{ req.hdr_val(content-length) le {BUFFER_BYTES} }}",
         "http-request del-header x-request-id if { req.fhdr(x-request-id) -m reg [^!-~] }"
         f" or {{ req.fhdr(x-request-id),length gt {LONGEST_REQUEST_ID} }}",
     ]

@@ -55,7 +55,8 @@ def test_haproxy_has_no_port_of_its_own_logs_no_request_and_waits_for_no_head() 
         "    http-request return status 404 errorfile /service/absent.http"
         " if { path,url_dec -i /-/routes } or !{ path_beg / }",
         "    http-request disable-l7-retry unless { method GET HEAD } or { path_end /predict /infer /explain }",
-        "    http-request wait-for-body time 20s if { path_end /predict /infer /explain }",
+        "    http-request wait-for-body time 20s"
+        " if { path_end /predict /infer /explain } { req.hdr_val(content-length) le 16384 }",
         "    http-request del-header x-request-id if { req.fhdr(x-request-id) -m reg [^!-~] }"
         " or { req.fhdr(x-request-id),length gt 128 }",
         "    default_backend default_backend",

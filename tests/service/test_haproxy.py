@@ -192,6 +192,16 @@ def test_a_head_and_a_body_that_never_end_are_refused_in_time(tmp_path: Path, mo
     assert front.replica.heads == []
 
 
+def test_a_body_that_is_too_long_to_repeat_is_not_waited_for(tmp_path: Path) -> None:
+    head, _ = post("/v1/models/pets/predict")
+    with running(tmp_path) as front, front.connected() as connection:
+        connection.sendall(head.replace(b"length: 2", b"length: 200000"))
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not front.replica.heads:
+            assert time.monotonic() < deadline, "the replica was not asked"
+            time.sleep(POLL_SECONDS)
+
+
 @pytest.mark.parametrize("path", ["/v1/models/pets/predict", "/v1/models/pets/explain", "/v2/models/pets/infer"])
 def test_a_question_that_a_replica_took_along_is_asked_again(tmp_path: Path, path: str) -> None:
     with running(tmp_path) as front, front.connected() as connection:

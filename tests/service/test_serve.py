@@ -90,14 +90,13 @@ def test_counters_are_those_of_all_replicas_and_survive_one(service: Service) ->
     assert series in service.get("/metrics").text
 
 
-def test_a_killed_replica_costs_at_most_what_it_had_in_hand(service: Service) -> None:
+def test_a_killed_replica_costs_no_answer(service: Service) -> None:
     service.promote()
     with Traffic(service) as traffic:
         kill_one(service, "ServeReplica")
         service.wait(lambda status: status["replicas"] == {"serving": 1, "behind": 0})
         service.wait(lambda status: status["replicas"] == {"serving": 2, "behind": 0})
-    assert set(traffic.statuses) <= {200, 503, 0}
-    assert traffic.statuses[503] + traffic.statuses[0] <= 4 * 3
+    assert set(traffic.statuses) == {200}
     assert service.promote() in {service.http.post(PREDICT, json=BODY).json()["version"]}
 
 
