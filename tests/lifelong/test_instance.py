@@ -1,6 +1,7 @@
 """A state directory has one user at a time, who clears away exactly what its own earlier runs left behind."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -69,6 +70,18 @@ def test_leftovers_of_a_killed_run_are_reaped_and_nothing_else(
         assert not psutil.pid_exists(sleepers[0].pid)
         assert sleepers[1].poll() is None
         assert not temporary.exists()
+
+
+def test_a_copy_of_a_directory_leaves_the_processes_and_the_room_of_the_original_alone(
+    tmp_path: Path, sleepers: list[subprocess.Popen[bytes]]
+) -> None:
+    with claim(tmp_path / "state") as original:
+        shutil.copytree(tmp_path / "state", tmp_path / "copy")
+        sleepers.append(sleeper(original.mark))
+        with claim(tmp_path / "copy") as restored:
+            assert restored.mark != original.mark
+        assert sleepers[0].poll() is None
+        assert original.temporary.exists()
 
 
 def test_a_damaged_record_removes_nothing_it_should_not(tmp_path: Path) -> None:
