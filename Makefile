@@ -8,7 +8,7 @@ DEBIAN_PACKAGES := chromium postgresql prometheus
 PYTEST_ARGUMENTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check nightly lock bench bench-reference image-test debian-packages clean
+.PHONY: help install demo test check nightly lock bench bench-reference docs image-test debian-packages clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -43,6 +43,10 @@ bench-reference: $(VENV)/.installed ## rerun every published table; hours, and i
 
 image-test: ## build the image and run it, without a Docker engine
 	deploy/image-test
+
+docs: $(VENV)/.installed-dev ## the reference from the code, and all of docs/ as a site in build/site
+	$(BIN)/python -m deploy.reference
+	$(BIN)/zensical build --strict
 
 clean: ## remove what builds and tests leave behind; .venv and state stay
 	rm -rf build dist .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
