@@ -103,8 +103,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Times(msgspec.Struct, frozen=True, kw_only=True):
     """Unix seconds of what happened last; null where it has not.
 
-    `event`: the newest example was accepted. `round`: this trainer process learned a round. `rollback`: an older
-    version was served again.
+    `event`: the newest example was accepted. `round`: this trainer process learned a round. `rollback`: the
+    learner went back to the champion or an older version.
     """
 
     event: float | None = None
@@ -152,6 +152,7 @@ class TrainerStatus(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits | None = None
     times: Times = Times()
     joins: dict[JoinOutcome, int] = {}
+    workers: int = 1
 
 
 class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):

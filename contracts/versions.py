@@ -92,6 +92,7 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     strategies: list[dict[str, Any]]
     seed: int
     threads: int
+    workers: int = 1
     code_version: str
     sha256: dict[str, str]
 

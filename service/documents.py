@@ -48,6 +48,7 @@ class StatusDocument(msgspec.Struct, frozen=True, kw_only=True):
     gate: dict[str, int] = {}
     seconds: Durations = Durations()
     device: str = ""
+    workers: int = 1
     lag: int = 0
     registry_lag: int = 0
     promoted_at: float = 0.0
@@ -62,7 +63,7 @@ def learned(status: TrainerStatus | None) -> dict[str, Any]:
     if status is None:
         return {}
     matrix = status.matrix
-    own = ("processed_through", "labels", "tasks", "ledger", "gate", "seconds", "device", "lag")
+    own = ("processed_through", "labels", "tasks", "ledger", "gate", "seconds", "device", "workers", "lag")
     fields = {name: getattr(status, name) for name in (*own, "registry_lag", "promoted_at", "capacity", "guards")}
     averages = ("average_accuracy", "backward_transfer", "forward_transfer", "forgetting")
     return fields | {name: getattr(matrix, name) for name in averages}

@@ -15,12 +15,10 @@ from ray.exceptions import RayError
 
 from contracts.errors import LifelongError
 from contracts.status import NAMESPACE, News, TrainerStatus, VersionRecord, hub_name
+from trainer.crew import EXIT_CODE, NICENESS, ending_where_a_peer_is_lost, recruited
 
 WAIT_SECONDS = 0.02
 COMMAND_SECONDS = 600.0
-EXIT_CODE = 70
-NICENESS = 5
-"""Learning gives way to serving where both want the same core."""
 Command = tuple[Callable[[], dict[str, Any]], "Future[dict[str, Any]]"]
 
 
@@ -87,11 +85,13 @@ class TrainerActor:
 
         os.nice(NICENESS)
         config = TrainerConfiguration.model_validate_json(configuration)
+        self._crew = recruited(config, configuration)
         self._commands: SimpleQueue[Command] = SimpleQueue()
         self._is_stopping = False
         self._mirror = mirror(config)
-        self._trainer = assemble(config, HubLink(config.model), self._mirror.wake)
-        self._trainer.begin()  # here, so that what prevents it is the actor's own last word
+        self._trainer = assemble(config, HubLink(config.model), self._mirror.wake, self._crew)
+        with ending_where_a_peer_is_lost():
+            self._trainer.begin()  # here, so that what prevents it is the actor's own last word
         gc.freeze()  # what is loaded by now stays: searching it again and again took a third of reading feedback
         self._thread = threading.Thread(target=self._run, name="trainer", daemon=True)
         self._thread.start()
@@ -128,13 +128,14 @@ class TrainerActor:
     def _run(self) -> None:
         try:
             self._mirror.start()
-            while not self._is_stopping:
+            is_idle = False
+            while not self._is_stopping and not (is_idle and self._crew and self._crew.has_more()):
                 self._obey()
-                self._trainer.advance(WAIT_SECONDS)
+                is_idle = not self._trainer.advance(WAIT_SECONDS)
             self._mirror.stop()
             self._trainer.end()
         finally:
-            if not self._is_stopping:
+            if not self._is_stopping:  # an error, or the next crew is larger
                 traceback.print_exc()
                 os._exit(EXIT_CODE)
 

@@ -24,6 +24,7 @@ class Anchored(Naive):
     """
 
     has_still_penalty: ClassVar[bool] = True
+    is_divisible: ClassVar[bool] = True
     strength: float
     decay: float
     seed: int

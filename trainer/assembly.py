@@ -26,10 +26,12 @@ from trainer.evaluation import ProbeSets
 from trainer.examiner import Examiner
 from trainer.ingest import Ingest
 from trainer.intake import Intake
+from trainer.leader import Crew, LeadingLearner
 from trainer.learner import Learner
 from trainer.loop import Trainer
 from trainer.matrix import MatrixBook
 from trainer.mirror import Mirror
+from trainer.parallel import Ranks
 from trainer.policies import ProbeSettings, PromotionSettings, TaskSettings
 from trainer.promoter import Promoter
 from trainer.publisher import Provenance, Publisher, Service
@@ -80,14 +82,21 @@ class TrainerConfiguration(Specification):
             network.load_weights(weights)
         return network
 
-    def learner_with(self, columns: Sequence[Column]) -> Learner:
-        """A learner that has learned nothing yet."""
+    def learner_with(self, columns: Sequence[Column], ranks: Ranks | None = None, crew: Crew | None = None) -> Learner:
+        """A learner that has learned nothing yet, be it one of several with `ranks`, or the leader of a `crew`."""
         strategy = load(self.strategies, self.learner.seed, self.labels.scenario)
-        return Learner(self.network_with(columns, None), strategy, self.learner)
+        network = self.network_with(columns, None)
+        if crew is not None:
+            return LeadingLearner(network, strategy, self.learner, crew)
+        return Learner(network, strategy, self.learner, ranks)
 
 
-def assemble(config: TrainerConfiguration, service: Service, on_version: Callable[[], None]) -> Trainer:
+def assemble(
+    config: TrainerConfiguration, service: Service, on_version: Callable[[], None], crew: Crew | None = None
+) -> Trainer:
     """One model's trainer, ready to begin; it calls `on_version` when versions or aliases have changed.
+
+    With a `crew` it leads that; stores, record, checkpoints and versions are its own all the same.
 
     Raises:
         ForeignState: the state directory was written for another model.
@@ -100,8 +109,8 @@ def assemble(config: TrainerConfiguration, service: Service, on_version: Callabl
     examiner = Examiner(config.input, config.labels, probes, config.promotion, config.network_with)
     examiner.add(stores.examples.probes())
     matrix = MatrixBook(stores, examiner)
-    course = Course(config.learner_with, config.input, config.labels, stores, matrix.close)
-    publisher = Publisher(stores, directory / "versions", _provenance(config), service)
+    course = Course(partial(config.learner_with, crew=crew), config.input, config.labels, stores, matrix.close)
+    publisher = Publisher(stores, directory / "versions", _provenance(config, crew), service)
     promoter = Promoter(stores, course, examiner, publisher, config.promotion)
     arrange = _curriculum(config, course).arrange
     ingest = Ingest(_reader(config), _intake(config, stores), stores, config.learner, config.tasks, arrange)
@@ -143,7 +152,7 @@ def _curriculum(config: TrainerConfiguration, course: Course) -> Curriculum:
     return Curriculum(kind, config.input, config.labels, config.learner, lambda: course.tasks, copy)
 
 
-def _provenance(config: TrainerConfiguration) -> Provenance:
+def _provenance(config: TrainerConfiguration, crew: Crew | None) -> Provenance:
     return Provenance(
         model=config.model,
         input=config.input.model_dump(mode="json"),
@@ -151,4 +160,5 @@ def _provenance(config: TrainerConfiguration) -> Provenance:
         network=config.architecture.model_dump(mode="json", by_alias=True),
         strategies=config.strategies,
         seed=config.learner.seed,
+        workers=1 if crew is None else crew.ranks.size,
     )

@@ -73,6 +73,18 @@ def check_strategies(
             raise InvalidConfiguration("strategy_mismatch", f"strategies.{place}.kind: {what}")
 
 
+def check_divisible(spec: Sequence[Mapping[str, Any]]) -> None:
+    """Refuses strategies with which only one process can learn.
+
+    Raises:
+        InvalidConfiguration: `unknown_strategy`, or `indivisible_strategy`, naming the place.
+    """
+    for place, entry in enumerate(spec):
+        if not _class_of(place, entry).is_divisible:
+            what = f"{entry['kind']} needs all rows of a step in one process: set learner.workers to 1"
+            raise InvalidConfiguration("indivisible_strategy", f"strategies.{place}.kind: {what}")
+
+
 def architecture(spec: Sequence[Mapping[str, Any]], network: NetworkSpec) -> Architecture:
     """The network that these strategies train: the configured one, or one made of it that keeps tasks apart.
 

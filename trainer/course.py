@@ -89,7 +89,7 @@ class Course:
         known = set(self.network.columns)
         new = [column for column in columns if column not in known]
         if new:
-            self.network.grow(new)
+            self.learner.grow(new)
         for task in dict.fromkeys(row.task for row in rows):
             if task not in self.tasks or new:
                 if task not in self.tasks:

@@ -15,5 +15,9 @@ class CorruptState(LifelongError):
     """A file of the state directory is damaged, and nothing else there tells what it held."""
 
 
+class PeerLost(LifelongError):
+    """A process that learns along has ended or does not answer: the trainer starts again, from its record."""
+
+
 class ForeignState(LifelongError):
     """The state directory belongs to another configuration or a newer release."""

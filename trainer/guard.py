@@ -1,6 +1,6 @@
 """What keeps learning finite: a test for it, a place to go back to, and a place for rows that cannot be learned."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -60,13 +60,12 @@ class Quarantine:
         inputs, weights = batch.inputs.masked_fill(own, 0), batch.shares.masked_fill(inside, 0.0)
         return replace(batch, inputs=inputs, weights=weights)
 
-    def take(self, network: Network, batch: Batch) -> bool:
-        """Takes in the rows that break a step; whether there are any.
+    def take(self, broken: Sequence[int], rows: int) -> bool:
+        """Takes in the ids of those of a step's rows that break it; whether there are any new ones.
 
         Where none of the rows is sound it is not known whether rows or network are at fault, and none is taken in.
         """
-        broken = _broken(network, batch) if all_finite([network.theta]) else []
-        if not 0 < len(broken) < len(batch):
+        if not 0 < len(broken) < rows:
             return False
         new = dict.fromkeys(row for row in broken if row >= 0 and row not in self.ids)
         self.ids += new
@@ -80,11 +79,17 @@ class Quarantine:
         return inside if bool(inside.any()) else None
 
 
-def _broken(network: Network, rows: Batch) -> list[int]:
-    """The ids of rows whose own logit, in evaluation mode, is huge or has no gradient of finite length, by halving.
+def broken_rows(network: Network, rows: Batch) -> list[int]:
+    """The ids of rows that alone break a step, one for each row in their order; none if the network itself is broken.
 
-    The gradient of the loss would not do: it is zero where a huge row is right by chance.
+    Their own logit, in evaluation mode, is huge or has no gradient of finite length. The gradient of the loss would not
+    do: it is zero where a huge row is right by chance.
     """
+    return _broken(network, rows) if len(rows) and all_finite([network.theta]) else []
+
+
+def _broken(network: Network, rows: Batch) -> list[int]:
+    """Found by halving."""
     network.gradient.zero_()
     with evaluating(network.module):
         logits = network(rows.inputs, rows.targets)

@@ -3,18 +3,20 @@
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from contracts.labels import Column
 from networks.flat import Network
 from networks.standardise import observe
 from trainer.batch import Batch, concatenate
 from trainer.captured import step_for
 from trainer.guard import Quarantine, Snapshot, all_finite
 from trainer.optimiser import OPTIMISERS
+from trainer.parallel import ParallelStep, Ranks
 from trainer.settings import LearnerSettings
 from trainer.strategy import Fetch, Strategy
 
@@ -44,13 +46,30 @@ class TrainingResult(NamedTuple):
 class Learner:
     """A network, a strategy and an optimiser; the same rounds with the same seeds give the same bits on CPU."""
 
-    def __init__(self, network: Network, strategy: Strategy, settings: LearnerSettings) -> None:
+    def __init__(
+        self, network: Network, strategy: Strategy, settings: LearnerSettings, ranks: Ranks | None = None
+    ) -> None:
+        """With `ranks` it is one of several processes that learn together and are told the same."""
         self.network = network
         self.strategy = strategy
         self._settings = settings
         self._optimiser = OPTIMISERS[settings.optimiser](settings.learning_rate)
         self._quarantine = Quarantine()
-        self._step = step_for(network, strategy, self._optimiser, settings)
+        self._ranks = ranks
+        if ranks is None:
+            self._step = step_for(network, strategy, self._optimiser, settings)
+        else:
+            strategy.divide(ranks.owns)
+            self._step = ParallelStep(network, strategy, self._optimiser, settings.clip_norm, ranks)
+
+    @property
+    def workers(self) -> int:
+        """How many processes learn together."""
+        return 1 if self._ranks is None else self._ranks.size
+
+    def grow(self, columns: Sequence[Column]) -> None:
+        """Gives the network these outputs as well."""
+        self.network.grow(columns)
 
     def before_task(self, task: int) -> None:
         """Tells the strategy that rows of this task follow, or that the head has grown."""
@@ -67,7 +86,9 @@ class Learner:
         optimiser are again what they were before; what the strategy noted of the rows stays. Seeds torch's global
         generator with the learner's seed and the round's number.
         """
-        torch.manual_seed((self._settings.seed * SEED_STRIDE + number) % 2**63)
+        seed = (self._settings.seed * SEED_STRIDE + number) % 2**63
+        torch.manual_seed(seed)
+        self._step.begin(seed)
         started = time.perf_counter()
         network, device = self.network, self.network.theta.device
         curvature, before = self.strategy.curvature(), Snapshot(network, self._optimiser)
@@ -136,7 +157,7 @@ class Learner:
             if math.isfinite(loss):
                 self.strategy.after_step(self.network, sound, logits[: len(sound)])
                 return loss
-            if not self._quarantine.take(self.network, mixed):
+            if not self._quarantine.take(self._step.broken(mixed), len(mixed)):
                 break
         return math.nan
 

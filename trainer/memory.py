@@ -1,4 +1,4 @@
-"""Where strategies keep examples: preallocated rows, and the replay buffer, a fair sample of all it has seen."""
+"""The replay buffer: a fair sample of all it has seen."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -10,57 +10,11 @@ from torch import Tensor
 
 from trainer.batch import Batch
 from trainer.ranking import Ranking
+from trainer.rows import DividedRows, Owns, Rows, pick
 from trainer.states import State
 from trainer.strategy import Fetch
 
 Numbers = NDArray[Any]
-
-
-class Rows:
-    """Preallocated storage of examples by slot; inputs keep the type they arrive in, so uint8 stays uint8."""
-
-    def __init__(self) -> None:
-        self._store: Batch | None = None
-
-    def reserve(self, slots: int, like: Batch) -> None:
-        """Makes room for at least `slots` rows of the kind of `like`; what is stored stays."""
-        present = 0 if self._store is None else len(self._store)
-        if slots <= present:
-            return
-        grown = Batch(*(part.new_zeros(slots, *part.shape[1:]) for part in _parts(like)))
-        if self._store is not None:
-            for new, old in zip(_parts(grown), _parts(self._store), strict=True):
-                new[:present] = old
-        self._store = grown
-
-    def write(self, slots: Tensor, batch: Batch) -> None:
-        """Puts the rows of the batch into these slots."""
-        for kept, new in zip(_parts(self._reserved()), _parts(batch), strict=True):
-            if kept.is_cpu:
-                kept.numpy()[slots.numpy()] = new.cpu().numpy()  # torch takes three times as long for bytes
-            else:
-                kept[slots.to(kept.device)] = new
-
-    def read(self, slots: Tensor) -> Batch:
-        """A copy of the rows in these slots, in that order."""
-        store = self._reserved()
-        slots = slots.to(store.ids.device)
-        return _pick(store, slots)
-
-    def ids(self, count: int) -> Tensor:
-        """A copy of the ids in the first `count` slots, on the CPU."""
-        if self._store is None:
-            return torch.empty(0, dtype=torch.int64)
-        return self._store.ids[:count].cpu().clone()
-
-    def view(self, count: int) -> Batch:
-        """The rows in the first `count` slots, not copied."""
-        return self._reserved().select(slice(count))
-
-    def _reserved(self) -> Batch:
-        if self._store is None:
-            raise IndexError("no row was ever stored")
-        return self._store
 
 
 class ReplayBuffer:
@@ -94,6 +48,10 @@ class ReplayBuffer:
         self._seen_through = np.zeros(0, dtype=np.int64)
         self._ranking = Ranking(self._keys)
 
+    def divide(self, owns: Owns) -> None:
+        """Holds the inputs only of examples that `owns` picks, before the first row comes; others are read as zeros."""
+        self._rows = DividedRows(owns)
+
     def __len__(self) -> int:
         """Number of rows kept, at most the capacity."""
         return self._count
@@ -110,7 +68,7 @@ class ReplayBuffer:
         if len(entering) == 0:
             return written, rows
         self._reserve(batch)
-        self._rows.write(written, _pick(batch, rows.to(batch.ids.device)))
+        self._rows.write(written, pick(batch, rows.to(batch.ids.device)))
         self._keys[slots] = keys[entering]
         self._count += len(entering) - len(leaving)
         return written, rows
@@ -245,11 +203,3 @@ def fill_up(counts: Numbers, rows: int) -> Numbers:
     lowest = (counts <= level).nonzero()[0]
     added[lowest[: rows - int(added.sum())]] += 1
     return added
-
-
-def _pick(batch: Batch, rows: Tensor) -> Batch:
-    return Batch(*(part.index_select(0, rows) for part in _parts(batch)))
-
-
-def _parts(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return batch.ids, batch.inputs, batch.targets, batch.tasks

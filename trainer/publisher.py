@@ -59,6 +59,7 @@ class Provenance(NamedTuple):
     network: dict[str, Any]
     strategies: list[dict[str, Any]]
     seed: int
+    workers: int
 
 
 class Candidate(NamedTuple):
@@ -196,6 +197,7 @@ class Publisher:
             strategies=common.strategies,
             seed=common.seed,
             threads=torch.get_num_threads(),
+            workers=common.workers,
             code_version=package_version("lifelong"),
             sha256=pin(weights, model, candidate.probes),
         )

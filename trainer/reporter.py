@@ -145,6 +145,7 @@ class Reporter:
             limits=self._sources.promoter.limits,
             times=self._times(),
             joins=dict(ingest.joins),
+            workers=self._sources.course.learner.workers,
         )
 
     def _count(self, decision: Decision) -> None:

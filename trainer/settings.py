@@ -1,9 +1,9 @@
 """How the learner learns, as its YAML says it."""
 
 import math
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from contracts.inputs import Specification
 
@@ -16,6 +16,10 @@ class LearnerSettings(Specification):
     With `precision: bfloat16` the products of matrices are computed in that type while it learns, and nothing else is:
     quicker where the processor has instructions for it. With `graphs`, steps on a GPU are captured as CUDA graphs where
     the strategies allow it; modules must do the same in each step.
+
+    With `workers`, so many processes learn the model together, each with its own `num_gpus` and `threads`: rows of a
+    step, and the inputs that replay keeps, are shared out among them. Ray looks for room on one node first, or by
+    `placement: spread` on as many as it can.
     """
 
     batch_size: int = Field(default=128, gt=0, le=65_536)
@@ -29,7 +33,15 @@ class LearnerSettings(Specification):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     num_gpus: float = Field(default=0, ge=0)
     threads: int = Field(default=1, gt=0, le=256)
+    workers: int = Field(default=1, gt=0, le=256)
+    placement: Literal["pack", "spread"] = "pack"
     seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @model_validator(mode="after")
+    def _check_gpus(self) -> Self:
+        if self.workers > 1 and 0 < self.num_gpus < 1:
+            raise ValueError("num_gpus: workers that learn together need a whole GPU each, or none")
+        return self
 
     def steps_for(self, rows: int, is_flooded: bool) -> int:
         """How many steps a round of so many new rows takes: no extra ones while more events are waiting."""

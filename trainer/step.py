@@ -7,7 +7,7 @@ from torch import Tensor
 
 from networks.flat import Network
 from trainer.batch import Batch
-from trainer.guard import all_finite, huge
+from trainer.guard import all_finite, broken_rows, huge
 from trainer.loss import classification_loss
 from trainer.optimiser import Optimiser
 from trainer.strategy import Strategy
@@ -40,21 +40,31 @@ class Step:
         self._optimiser.step(network, curvature)
         return value, logits
 
+    def begin(self, seed: int) -> None:
+        """Told before the steps of a round: what a step draws for itself alone follows from this seed. Nothing here."""
+
+    def broken(self, mixed: Batch) -> list[int]:
+        """The ids of those rows of a batch that alone break a step."""
+        return broken_rows(self._network, mixed)
+
     def forget(self) -> None:
         """Must be called where tensors or settings of network, strategy or optimiser were exchanged: nothing here."""
 
     def _gradient(self, mixed: Batch) -> tuple[Tensor, Tensor]:
         """Leaves the projected gradient of loss and penalties in `network.gradient`; the loss and the logits."""
         network = self._network
-        is_several = len(mixed) > 1  # batch normalisation cannot learn from a single row
-        if network.module.training != is_several:
-            network.module.train(is_several)
+        self._set_mode(len(mixed))
         logits = network(mixed.inputs, mixed.targets)
         loss = classification_loss(network, mixed, logits) + self._strategy.penalty(network, mixed, logits)
         network.gradient.zero_()
         loss.backward()  # type: ignore[no-untyped-call]
         self._strategy.project_gradients(network)
         return loss.detach(), logits.detach()
+
+    def _set_mode(self, rows: int) -> None:
+        """Training mode, unless there is a single row: batch normalisation cannot learn from it."""
+        if self._network.module.training != (rows > 1):
+            self._network.module.train(rows > 1)
 
     def _limit_gradient(self) -> bool:
         """Scales the gradient down to the largest norm; false if it is not finite."""

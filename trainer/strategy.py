@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from networks.flat import Network
     from trainer.batch import Batch
+    from trainer.rows import Owns
 
 Fetch = Callable[["Tensor"], "Batch"]
 """Looks examples up by their ids and returns them in that order."""
@@ -24,6 +25,14 @@ class Strategy(Protocol):
 
     It knows the network, the batch and its own state, nothing else, and draws from its own generator only.
     """
+
+    def divide(self, owns: "Owns") -> None:
+        """Told first, in each of several processes: the inputs of examples that `owns` does not pick need not be kept.
+
+        Each process computes the rows that it owns. All are told the same new rows, but `logits` are right only for
+        rows that are owned, and what `penalty` gives is added once for all.
+        """
+        ...
 
     def before_task(self, network: "Network", task: int) -> None:
         """Prepares for a task's first rows, and again when the head has grown since."""
@@ -81,7 +90,8 @@ class Naive:
 
     A strategy declares what only one of a chain can have: `owns` names it, and who owns the parameters stands alone.
     It may need one `scenario`, or instances that are numbers, and keep its tasks apart in the network by a `sharing`. A
-    penalty is still if it uses nothing but what is on the device and is exchanged only when a task ends.
+    penalty is still if it uses nothing but what is on the device and is exchanged only when a task ends. A strategy is
+    divisible if its hooks use no logits, and no inputs but those of new rows: several processes can then learn with it.
     """
 
     owns: ClassVar[frozenset[Owned]] = frozenset()
@@ -89,6 +99,10 @@ class Naive:
     sharing: ClassVar[Sharing | None] = None
     needs_numbers: ClassVar[bool] = False
     has_still_penalty: ClassVar[bool] = False
+    is_divisible: ClassVar[bool] = False
+
+    def divide(self, owns: "Owns") -> None:
+        """Nothing is kept."""
 
     def before_task(self, network: "Network", task: int) -> None:
         """Nothing to prepare."""
@@ -138,6 +152,11 @@ class Chain:
     def __init__(self, strategies: Sequence[Strategy]) -> None:
         self._strategies = list(strategies)
         self._penalising = [strategy for strategy in strategies if type(strategy).penalty is not Naive.penalty]
+
+    def divide(self, owns: "Owns") -> None:
+        """Every strategy keeps what is owned."""
+        for strategy in self._strategies:
+            strategy.divide(owns)
 
     def before_task(self, network: "Network", task: int) -> None:
         """Prepares every strategy."""

@@ -1,7 +1,7 @@
 """Replay with an asymmetric cross-entropy: what is new does not push what is old out of the way."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import ConfigDict, Field
@@ -11,6 +11,7 @@ from torch import Tensor
 from networks.flat import Network
 from trainer.batch import Batch, append
 from trainer.memory import ReplayBuffer
+from trainer.rows import Owns
 from trainer.states import State
 from trainer.strategy import Fetch, Naive
 
@@ -24,6 +25,7 @@ class ErAce(Naive):
     Abrupt Representation Change in Online Continual Learning*, 2022, eq. 2.)
     """
 
+    is_divisible: ClassVar[bool] = True
     capacity: int = Field(default=2000, gt=0, le=10_000_000)
     rows: int = Field(default=128, gt=0, le=65_536)
     selection: Literal["reservoir", "class_balanced"] = "reservoir"
@@ -32,6 +34,10 @@ class ErAce(Naive):
     def __post_init__(self) -> None:
         """Starts with an empty buffer."""
         self._buffer = ReplayBuffer(self.capacity, self.selection == "class_balanced", self.seed)
+
+    def divide(self, owns: Owns) -> None:
+        """Divides the buffer."""
+        self._buffer.divide(owns)
 
     def replay(self, network: Network, batch: Batch) -> Batch:
         """The batch with its own classes as competitors, and exemplars for which all compete."""

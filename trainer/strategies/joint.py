@@ -7,7 +7,7 @@ from torch import Tensor
 
 from networks.flat import Network
 from trainer.batch import Batch, extend
-from trainer.memory import Rows
+from trainer.rows import Rows
 from trainer.states import State
 from trainer.strategy import Fetch, Naive
 

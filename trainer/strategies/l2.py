@@ -24,6 +24,7 @@ class L2(Naive):
     """
 
     has_still_penalty: ClassVar[bool] = True
+    is_divisible: ClassVar[bool] = True
     strength: float = Field(default=0.1, ge=0, allow_inf_nan=False)
     anchors: Literal["all", "latest"] = "all"
 

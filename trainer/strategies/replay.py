@@ -1,6 +1,6 @@
 """Experience replay: every step also learns exemplars of what came before."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -11,6 +11,7 @@ from networks.flat import Network
 from trainer import herding
 from trainer.batch import Batch, append, extend
 from trainer.memory import ReplayBuffer
+from trainer.rows import Owns
 from trainer.states import State
 from trainer.strategy import Fetch, Naive
 
@@ -30,6 +31,7 @@ class Replay(Naive):
     Scenarios*, 2018.
     """
 
+    is_divisible: ClassVar[bool] = True
     capacity: int = Field(default=2000, gt=0, le=10_000_000)
     rows: int = Field(default=128, gt=0, le=65_536)
     selection: Literal["class_balanced", "reservoir", "herding"] = "class_balanced"
@@ -41,6 +43,10 @@ class Replay(Naive):
         """Starts with an empty buffer."""
         self._buffer = ReplayBuffer(self.capacity, self.selection != "reservoir", self.seed)
         self._tasks = 1
+
+    def divide(self, owns: Owns) -> None:
+        """Divides the buffer."""
+        self._buffer.divide(owns)
 
     def before_task(self, network: Network, task: int) -> None:  # noqa: ARG002
         """Counts the tasks so far."""

@@ -1,7 +1,7 @@
 """Synaptic Intelligence: parameters are held by what their way through the task did for the loss."""
 
 import logging
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -33,6 +33,7 @@ class SI(Naive):
     of incremental learning*, 2022) `total` and `signed`, both without the ½: their λ is half of ours.
     """
 
+    is_divisible: ClassVar[bool] = True
     strength: float = Field(default=100.0, ge=0, allow_inf_nan=False)
     damping: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     gradient: Literal["loss", "total"] = "loss"
