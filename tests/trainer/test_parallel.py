@@ -89,7 +89,7 @@ def broken(ranks: Ranks | None) -> tuple[tuple[int, ...], int, Tensor]:
     """Learns rows of which two can never be learned, the second one only once it is replayed."""
     subject, rows = Learner(network(1), load([REPLAY]), SETTINGS, ranks), Stream().task(0)
     subject.train(rows.select(slice(48)), rows.select(slice(0)), steps=6, number=0)
-    rows.inputs[60], rows.inputs[61] = 3e38, -1e17
+    rows.inputs[60], rows.inputs[61] = 3e38, -3e38
     result = subject.train(rows.select(slice(48, 96)), rows.select(slice(0)), steps=6, number=1)
     return result.quarantined, result.skipped, subject.network.theta
 
