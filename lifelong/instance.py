@@ -29,8 +29,8 @@ class _Record(msgspec.Struct):
     mark: str
     process: int
     temporary: str
-    file: int | None = None
-    """Inode of the file that the record was written to."""
+    origin: tuple[int, int] | None = None
+    """Device and inode of the file that the record was written to: a copy differs in one of them."""
 
 
 class Instance(NamedTuple):
@@ -94,14 +94,15 @@ def claim(state: Path) -> Iterator[Instance]:
 
 def _succeed(lock: int, state: Path) -> Instance:
     """Takes the directory over from the run before, whether that one ended well or was killed."""
-    earlier, file = _take(lock, state), os.fstat(lock).st_ino
-    if earlier and earlier.file not in (None, file):
+    earlier, file = _take(lock, state), os.fstat(lock)
+    origin = (file.st_dev, file.st_ino)
+    if earlier and earlier.origin not in (None, origin):
         earlier = None  # the directory is a copy: the processes and the room of its record are the original's
     instance = Instance(state, _temporary_directory(), earlier.mark if earlier else uuid.uuid4().hex)
     instance.reap()
     if earlier and Path(earlier.temporary).name.startswith(TEMPORARY_PREFIX):
         shutil.rmtree(earlier.temporary, ignore_errors=True)
-    _write(lock, _Record(instance.mark, os.getpid(), str(instance.temporary), file))
+    _write(lock, _Record(instance.mark, os.getpid(), str(instance.temporary), origin))
     return instance
 
 

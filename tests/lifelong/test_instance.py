@@ -84,6 +84,23 @@ def test_a_copy_of_a_directory_leaves_the_processes_and_the_room_of_the_original
         assert original.temporary.exists()
 
 
+def test_a_copy_that_kept_its_inodes_as_a_snapshot_does_is_known_by_its_device(
+    tmp_path: Path, sleepers: list[subprocess.Popen[bytes]]
+) -> None:
+    with claim(tmp_path / "original") as original:
+        sleepers.append(sleeper(original.mark))
+        copy = tmp_path / "copy" / LOCK_FILE
+        copy.parent.mkdir()
+        copy.touch()
+        origin = (copy.stat().st_dev + 1, copy.stat().st_ino)
+        record = {"mark": original.mark, "process": 1, "temporary": str(original.temporary), "origin": origin}
+        copy.write_bytes(msgspec.json.encode(record))
+        with claim(copy.parent) as restored:
+            assert restored.mark != original.mark
+        assert sleepers[0].poll() is None
+        assert original.temporary.exists()
+
+
 def test_a_damaged_record_removes_nothing_it_should_not(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
