@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import Any, cast
 
 import ray
@@ -13,8 +14,8 @@ from contracts.errors import LifelongError
 from contracts.status import NAMESPACE, hub_name, trainer_name
 from service.counts import Increments
 from service.errors import PartUnavailable
-from service.followers import Generation
-from service.hub import Update
+from service.followers import UNKNOWN, Generation
+from service.hub import Hub, Update
 
 LOGGER = logging.getLogger(__name__)
 HUB_SECONDS = 5.0
@@ -39,9 +40,20 @@ class RemoteActor:
             PartUnavailable: `hub_unavailable` or `trainer_unavailable`: there is no such actor, no answer in time, or a
                 fault instead of one.
         """
-        try:
+
+        async def asked() -> Any:
             handle = self._handle = self._handle or await asyncio.to_thread(_find, self._name)
-            return await asyncio.wait_for(getattr(handle, method).remote(*arguments), self._seconds)
+            return await getattr(handle, method).remote(*arguments)
+
+        return await self._in_time(asked(), method)
+
+    async def fetch(self, kept: Awaitable[Any]) -> Any:
+        """What the actor has put into the object store; raises as `call` does."""
+        return await self._in_time(kept, "fetch")
+
+    async def _in_time(self, answer: Awaitable[Any], method: str) -> Any:
+        try:
+            return await asyncio.wait_for(answer, self._seconds)
         except (RayError, LookupError, TimeoutError) as error:
             if isinstance(error, RayTaskError) and isinstance(error.cause, LifelongError):
                 raise error.cause from None
@@ -52,6 +64,21 @@ class RemoteActor:
             raise PartUnavailable(f"{self._part}_unavailable", detail) from error
 
 
+class HubActor(Hub):
+    """The hub as Ray runs it: a champion's files lie in the object store once, and go to each node once."""
+
+    _kept: tuple[Generation, Any] = UNKNOWN, None
+
+    async def follow(self, replica: str, serving: Generation, known: Generation) -> Update:
+        """As `Hub` has it, but with a reference in the place of the files: `RemoteHub` fetches what it stands for."""
+        update = await super().follow(replica, serving, known)
+        if update.files is None:
+            return update
+        if self._kept[0] != update.generation:
+            self._kept = update.generation, ray.put(update.files)
+        return update._replace(files=self._kept[1])
+
+
 class RemoteHub:
     """An `AskedHub` in another process; see `Hub` for what each call does."""
 
@@ -60,7 +87,10 @@ class RemoteHub:
 
     async def follow(self, replica: str, serving: Generation, known: Generation) -> Update:
         """See `Hub.follow`."""
-        return cast("Update", await self._actor.call("follow", replica, serving, known))
+        update: Update = await self._actor.call("follow", replica, serving, known)
+        if isinstance(update.files, ray.ObjectRef):
+            return update._replace(files=await self._actor.fetch(update.files))
+        return update
 
     async def leave(self, replica: str) -> None:
         """See `Hub.leave`."""

@@ -49,12 +49,12 @@ class Cluster:
         import ray
 
         from service.app import start
-        from service.hub import Hub
+        from service.remote import HubActor
 
         own = str(directory / "ray")
         quiet: dict[str, Any] = {"include_dashboard": False, "logging_level": logging.ERROR}
         ray.init(address="local", namespace=NAMESPACE, _temp_dir=own, **quiet)
-        hub: Any = ray.remote(Hub)
+        hub: Any = ray.remote(HubActor)
         trainer: Any = ray.remote(Trainer)
         self._ray: Any = ray
         self.hub = hub.options(name=hub_name(MODEL), num_cpus=0, max_restarts=-1).remote(MODEL)

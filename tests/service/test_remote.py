@@ -8,7 +8,9 @@ import pytest
 from ray.exceptions import ActorDiedError, ObjectLostError, RayTaskError
 
 from service.errors import PartUnavailable
-from service.remote import RemoteActor
+from service.followers import NO_CHAMPION, UNKNOWN
+from service.remote import HubActor, RemoteActor
+from tests.service.versions import artifact
 
 pytestmark = pytest.mark.unit
 
@@ -64,3 +66,38 @@ def test_any_fault_of_rays_is_a_part_that_is_away_and_is_looked_up_again(
         assert await actor.call("status") == "well again"
 
     asyncio.run(scenario())
+
+
+def test_files_that_were_lost_with_the_hub_are_a_part_that_is_away_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = Names(ScriptedActor("well"), ScriptedActor("well again"))
+    monkeypatch.setattr("service.remote._find", names.find)
+    actor = RemoteActor("hub:pets", "hub", 5.0)
+
+    async def lost() -> None:
+        raise ObjectLostError("0", "", "")
+
+    async def scenario() -> None:
+        assert await actor.call("status") == "well"
+        with pytest.raises(PartUnavailable):
+            await actor.fetch(lost())
+        assert await actor.call("status") == "well again"
+
+    asyncio.run(scenario())
+
+
+def test_a_champions_files_are_put_into_the_object_store_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored: list[Any] = []
+    monkeypatch.setattr("ray.put", lambda files: stored.append(files) or len(stored))
+    versions = [artifact(number).files() for number in (1, 2)]
+
+    async def scenario() -> None:
+        hub = HubActor("pets")
+        for number, files in enumerate(versions, start=1):
+            await hub.announce(number, files)
+            for replica in ("one", "other"):
+                update = await hub.follow(replica, NO_CHAMPION, UNKNOWN)
+                assert (update.generation.number, update.files) == (number, number)
+            assert (await hub.follow("one", update.generation, update.generation)).files is None
+
+    asyncio.run(scenario())
+    assert stored == versions
