@@ -43,7 +43,7 @@ def _all(name: str, command: Any) -> Iterator[tuple[str, Any]]:
 def _said(name: str, command: Any) -> Iterator[str]:
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
     usage = " ".join([name, *map(_argument, arguments), "[OPTIONS]"])
-    yield from (f"## {name}", "", one_line(command.help), "", "```text", usage, "```", "", *TABLE)
+    yield from (f"## {name}", "", one_line(command.help), "", f"`{usage}`", "", *TABLE)
     for parameter in command.params:
         yield f"| {_name(parameter)} | {_default(parameter)} | {_meaning(parameter)} |"
     yield ""
