@@ -65,7 +65,7 @@ CATALOGUE = (
     Metric("lifelong_champion_version_info", "gauge", "1 for the version that is served.", ("model", "version")),
     Metric("lifelong_promotion_timestamp_seconds", "gauge", "Unix time at which the champion last changed."),
     Metric(
-        "lifelong_rollback_timestamp_seconds", "gauge", "Unix time at which an older version was last served again."
+        "lifelong_rollback_timestamp_seconds", "gauge", "Unix time at which the learner last went back to a version."
     ),
     Metric("lifelong_registry_lag_versions", "gauge", "Versions that the registry has not yet been told of."),
     Metric("lifelong_replicas", "gauge", "Replicas by whether they serve the champion.", STATE),

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -16,8 +16,12 @@ from contracts.metrics import (
     MAX_TIMED_VERSIONS,
 )
 from contracts.status import JoinOutcome, Matrix, TrainerStatus
+from contracts.versions import Verdict
 from service.counts import Durations, Increments
 
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+OUTCOMES: tuple[JoinOutcome, ...] = get_args(JoinOutcome)
+"""Exported from zero on: Prometheus does not see a counter's first step if it begins with it."""
 Samples = list[tuple[tuple[str, ...], float]]
 
 
@@ -85,11 +89,11 @@ def families(model: str, totals: Totals, present: Present) -> list[Metric]:
         "lifelong_requests_total": [(key, n) for key, n in totals.requests.items()],
         "lifelong_replicas": [((state,), n) for state, n in present.replicas.items()],
         "lifelong_trainer_up": [((), present.is_trainer_up)],
-        "lifelong_joined_events_total": [(("service", outcome), n) for outcome, n in totals.joins.items()],
+        "lifelong_joined_events_total": _joins("service", totals.joins),
     }
     if (status := present.status) is not None:
         samples |= _learning(status) | _tasks(status) | {"lifelong_matrix_accuracy_ratio": _cells(status.matrix)}
-        samples["lifelong_joined_events_total"] += [(("trainer", outcome), n) for outcome, n in status.joins.items()]
+        samples["lifelong_joined_events_total"] += _joins("trainer", status.joins)
     made = [_family(name, model, values) for name, values in samples.items() if values]
     by_version = {str(version): durations for version, durations in totals.answers.items()}
     timed = {"lifelong_request_seconds": totals.durations, "lifelong_answer_seconds": by_version}
@@ -125,7 +129,7 @@ def _learning(status: TrainerStatus) -> dict[str, Samples]:
     }
     samples: dict[str, Samples] = {name: [((), value)] for name, value in values.items() if value is not None}
     samples["lifelong_events"] = [((state,), n) for state, n in ledger.items()]
-    samples["lifelong_gate_decisions_total"] = [((verdict,), n) for verdict, n in status.gate.items()]
+    samples["lifelong_gate_decisions_total"] = [((verdict,), status.gate.get(verdict, 0)) for verdict in VERDICTS]
     reasons: Samples = [((verdict, code), n) for verdict, codes in status.reasons.items() for code, n in codes.items()]
     samples["lifelong_gate_reasons_total"] = reasons
     if status.version:
@@ -157,6 +161,10 @@ def _cells(matrix: Matrix) -> Samples:
         for probe, accuracy in zip(names[newest], row[newest], strict=True)
         if accuracy is not None
     ]
+
+
+def _joins(by: str, joins: Mapping[JoinOutcome, int]) -> Samples:
+    return [((by, outcome), joins.get(outcome, 0)) for outcome in OUTCOMES]
 
 
 def _family(name: str, model: str, samples: Samples) -> Metric:

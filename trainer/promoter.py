@@ -132,7 +132,7 @@ class Promoter:
         """
         self._database.put("best", raised(self.best(), version.probes))
         now = time.time()
-        if version.version < self._history.aliases().champion:
+        if version.version <= self._history.aliases().champion:
             self._database.put("rolled_back_at", now)
         self._history.serve(version.version, now)
 

@@ -98,6 +98,8 @@ def test_requests_that_were_not_remembered_are_counted_once() -> None:
         "lifelong_replicas pets serving": 1,
         "lifelong_replicas pets behind": 0,
         "lifelong_trainer_up pets": 1,
+        "lifelong_joined_events_total service pets joined": 0,
+        "lifelong_joined_events_total service pets unknown": 0,
     }
 
 
@@ -108,6 +110,7 @@ def test_learning_gauges_come_from_the_trainer() -> None:
     assert read["lifelong_task_forgetting_ratio pets default"] == 0.0
     assert read["lifelong_events pets trained"] == 9
     assert read["lifelong_gate_decisions_total pets promote"] == 1
+    assert read["lifelong_gate_decisions_total pets refuse"] == 0
     assert read["lifelong_champion_version_info pets 1"] == 1
     assert read["lifelong_replicas pets serving"] == 1
     assert "lifelong_backward_transfer_ratio pets" not in read
