@@ -19,7 +19,7 @@ from lifelong.explain import did_you_mean, explain
 from networks.settings import ImportedSpec, NetworkSpec, check_fits, default_network
 from registry.settings import RegistrySettings
 from service.settings import ServingSettings
-from trainer.catalogue import check_strategies
+from trainer.catalogue import check_divisible, check_strategies
 from trainer.policies import ProbeSettings, PromotionSettings, TaskSettings
 from trainer.settings import LearnerSettings
 
@@ -129,11 +129,16 @@ def require_buildable(settings: Settings) -> None:
     if settings.strategies != DEFAULT_STRATEGIES:
         is_tokens = settings.input.kind in {"text", "story"}
         check_strategies(settings.strategies, settings.labels.scenario, settings.network, is_tokens)
+    if settings.learner.workers > 1:
+        check_divisible(settings.strategies)
     if isinstance(settings.network, ImportedSpec):
         from networks.build import build  # imports torch, which takes a second
+        from trainer.parallel import require_row_by_row
 
         sys.path.insert(0, str(Path.cwd()))
-        build(settings.network, settings.input, settings.labels.initial_columns(), settings.learner.seed)
+        network = build(settings.network, settings.input, settings.labels.initial_columns(), settings.learner.seed)
+        if settings.learner.workers > 1:
+            require_row_by_row(network.module)
 
 
 def load_all(paths: list[Path]) -> list[Settings]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import InvalidConfiguration
-from lifelong.settings import Setting, effective, load_all, load_settings, require_buildable
+from lifelong.settings import Setting, Settings, effective, load_all, load_settings, require_buildable
 from networks.settings import ConvSpec, MlpSpec
 
 pytestmark = pytest.mark.unit
@@ -214,3 +214,21 @@ def test_a_strategy_that_makes_numbers_is_refused_where_instances_are_texts(tmp_
     settings = load_settings(written(tmp_path, "model: m\ninput: {kind: text}\nstrategies: [{kind: generative}]"))
     with pytest.raises(InvalidConfiguration, match="generative needs instances that are numbers"):
         require_buildable(settings)
+
+
+@pytest.mark.parametrize(
+    ("addition", "code"),
+    [
+        ("strategies: [{kind: replay}, {kind: lwf}]", "indivisible_strategy"),
+        ("network: {import: 'tests.networks.own_modules:build'}", "indivisible_module"),
+    ],
+)
+def test_what_only_one_process_can_learn_is_refused_to_several(tmp_path: Path, addition: str, code: str) -> None:
+    def settings(workers: int) -> Settings:
+        text = f"model: m\ninput: {{kind: tensor, shape: [6]}}\nlearner: {{workers: {workers}}}\n{addition}"
+        return load_settings(written(tmp_path, text))
+
+    require_buildable(settings(workers=1))
+    with pytest.raises(InvalidConfiguration) as refused:
+        require_buildable(settings(workers=2))
+    assert refused.value.code == code
