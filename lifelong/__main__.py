@@ -91,12 +91,27 @@ def serve(
 
 
 @app.command()
-def train(configs: Configs, cluster: Cluster, state: State = STATE) -> None:
+def train(
+    configs: Configs,
+    cluster: Cluster,
+    state: State = STATE,
+    here: Annotated[bool, typer.Option("--here", help="On this node; else where Ray finds the GPUs.")] = False,
+) -> None:
     """Run the training half on a Ray cluster, until Ctrl-C."""
     from lifelong.halves import run_trainers
     from lifelong.settings import load_all
 
-    run_trainers(load_all(configs), state, cluster)
+    run_trainers(load_all(configs), state, cluster, here)
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def node(
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="Such as: ray start --block")],
+) -> None:
+    """Become a command that starts a node of a Ray cluster, such that the node can serve."""
+    from lifelong.node import become
+
+    become(command)
 
 
 @app.command()

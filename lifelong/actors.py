@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 from pydantic import BaseModel, SecretStr
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from contracts.errors import InvalidConfiguration
 from contracts.status import NAMESPACE, hub_name, trainer_name
@@ -53,23 +54,31 @@ def directory(settings: Settings, state: Path) -> Path:
     return path
 
 
-def start_hub(settings: Settings, state: Path) -> Any:
-    """Starts the model's hub and returns at once; it lives for as long as this handle does."""
+def start_hub(settings: Settings, state: Path, outlives_driver: bool = False) -> Any:
+    """Starts the model's hub and returns at once; it lives for as long as this handle does.
+
+    One that outlives its driver lives until the cluster ends; where there is one of this model, it is that one.
+    """
     registry = partial(Registry, settings.model, settings.registry.uri, directory(settings, state))
     outbox = None
     if isinstance(settings.feedback, KafkaSettings):
         path = hosted(settings, state).feedback_path
         outbox = partial(Outbox, path, settings.feedback, settings.model)
     actor: Any = ray.remote(Hub)
-    placed = actor.options(name=hub_name(settings.model), namespace=NAMESPACE, num_cpus=0, max_restarts=-1)
+    lasting = {"lifetime": "detached", "get_if_exists": True} if outlives_driver else {}
+    placed = actor.options(name=hub_name(settings.model), namespace=NAMESPACE, num_cpus=0, max_restarts=-1, **lasting)
     specification = {name: getattr(settings, name).model_dump(mode="json") for name in ("input", "labels")}
     specification["promotion"] = {"mode": settings.promotion.mode}
     return placed.remote(settings.model, registry, outbox, specification)
 
 
-def start_trainer(settings: Settings, state: Path) -> Any:
-    """Starts the model's trainer and returns at once; it lives for as long as this handle does, and needs the hub."""
+def start_trainer(settings: Settings, state: Path, is_here: bool = False) -> Any:
+    """Starts the model's trainer and returns at once; it lives for as long as this handle does, and needs the hub.
+
+    `is_here` keeps it on this program's node; else Ray chooses one that has its GPUs.
+    """
     actor: Any = ray.remote(TrainerActor)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     placed = actor.options(
         name=trainer_name(settings.model),
         namespace=NAMESPACE,
@@ -77,6 +86,7 @@ def start_trainer(settings: Settings, state: Path) -> Any:
         num_gpus=settings.learner.num_gpus,
         max_restarts=-1,
         max_concurrency=COMMANDS_AT_A_TIME,
+        scheduling_strategy=here if is_here else "DEFAULT",
     )
     return placed.remote(training(settings, state))
 

@@ -43,8 +43,10 @@ def run_service(models: Sequence[Settings], place: Place, cluster: str) -> None:
             stderr().print("stopping")
 
 
-def run_trainers(models: Sequence[Settings], state: Path, cluster: str) -> None:
+def run_trainers(models: Sequence[Settings], state: Path, cluster: str, is_here: bool) -> None:
     """Runs the trainers until Ctrl-C or SIGTERM; waits for the service half first.
+
+    `is_here` keeps them on the node that this program runs on.
 
     Raises:
         InvalidConfiguration: a trainer cannot be assembled.
@@ -55,7 +57,7 @@ def run_trainers(models: Sequence[Settings], state: Path, cluster: str) -> None:
     with joined_cluster(cluster, {}):
         for settings in models:
             _find_hub(settings.model)
-        trainers = [start_trainer(settings, state) for settings in models]
+        trainers = [start_trainer(settings, state, is_here) for settings in models]
         for settings, trainer in zip(models, trainers, strict=True):
             require_started(settings, trainer)
         stderr().print("training; Ctrl-C stops")

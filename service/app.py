@@ -38,6 +38,13 @@ def start(models: Sequence[HostedModel], settings: ServingSettings, host: str, p
         http_options=HTTPOptions(host=host, port=port),
         logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
     )
+    serve.run(application(models, settings), name=APPLICATION, route_prefix="/")
+    address = "127.0.0.1" if host == "0.0.0.0" else host
+    _wait_until_live(f"http://{address}:{port}/v2/health/live")
+
+
+def application(models: Sequence[HostedModel], settings: ServingSettings) -> serve.Application:
+    """What Serve deploys; the hub of every model must exist by the time that requests come."""
     deployment = serve.deployment(
         name="replica",
         num_replicas=settings.num_replicas,
@@ -47,9 +54,7 @@ def start(models: Sequence[HostedModel], settings: ServingSettings, host: str, p
         health_check_period_s=HEALTH_SECONDS,
         health_check_timeout_s=HEALTH_PATIENCE_SECONDS,
     )(serve.ingress()(Replica))
-    serve.run(deployment.bind(list(models), settings), name=APPLICATION, route_prefix="/")
-    address = "127.0.0.1" if host == "0.0.0.0" else host
-    _wait_until_live(f"http://{address}:{port}/v2/health/live")
+    return deployment.bind(list(models), settings)
 
 
 class Replica:
