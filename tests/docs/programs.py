@@ -20,13 +20,13 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 KEPT = ("deploy/", "helm/", "docs/", "tests/")
 """What lies there lies in the repository."""
-IMAGE = re.compile(r"lifelong(:[\w.-]+)?")
+IMAGE, SERVICE = re.compile(r"lifelong(:[\w.-]+)?"), re.compile("service|trainer")
 Check = Callable[[Sequence[str], bool], None]
 
 
 def parts(command: str) -> Iterator[list[str]]:
-    """The programs that a command starts, each with its arguments; what a here-document says is not among them."""
-    line = re.split(r"<<'\w+'", command)[0].replace("\\\n", " ")
+    """The programs that a command starts, each with its arguments; here-documents and redirections are left out."""
+    line = re.sub(r"<<'\w+'[\s\S]*|\\\n|[<>]+ *\S+", " ", command)
     part: list[str] = []
     for word in [*_words(line), ";"]:
         if word in {"|", "||", "&&", ";", "&"}:
@@ -112,9 +112,10 @@ def _pytest(words: Sequence[str], _: bool) -> None:
 
 
 def _container(words: Sequence[str], is_exact: bool) -> None:
-    """What comes after the image's name is said to `lifelong`; so is what `exec` runs."""
-    if words[0] in {"run", "exec"}:
-        places = [place for place, word in enumerate(words) if IMAGE.fullmatch(word)]
+    """What comes after the image's name, or a Compose service's, is said to `lifelong`; so is what `exec` runs."""
+    if words[0] in {"run", "exec", "compose"}:
+        named = SERVICE if words[0] == "compose" else IMAGE
+        places = [place for place, word in enumerate(words) if named.fullmatch(word)]
         rest = words[places[-1] + 1 :] if places else []
         if rest:
             _lifelong(rest, is_exact)

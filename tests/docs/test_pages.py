@@ -34,6 +34,7 @@ READ = {
         (f"docs/benchmarks/{table}.md" for table in ("avalanche", "clinc150", "serving", "vandeven")),
         "hours of learning or measuring",
     ),
+    "docs/compose.md": "a Docker engine with Compose",
     "docs/forgetting.md": "minutes of learning, and MNIST",
     "docs/image.md": "a Docker engine; `make image-test` does the same without one",
 }
@@ -114,6 +115,7 @@ def test_a_page_with_commands_is_walked_or_it_is_said_why_not() -> None:
         ".venv/bin/python -m benchmarks.nothing",
         ".venv/bin/python -m benchmarks.serving.swaps --markdwn",
         "docker run --rm lifelong tokn list model.yaml",
+        "docker compose run --rm --entrypoint lifelong service token lst model.yaml",
         "kubectl apply --filename deploy/nothing.yaml",
         "unheard-of",
     ],
