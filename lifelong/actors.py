@@ -16,8 +16,8 @@ from feedback.settings import KafkaSettings
 from lifelong.errors import ClusterLost
 from lifelong.settings import Settings
 from registry.store import Registry
-from service.hub import Hub
 from service.outbox import Outbox
+from service.remote import HubActor
 from service.settings import HostedModel
 from trainer.actor import TrainerActor
 from trainer.errors import ForeignState
@@ -64,7 +64,7 @@ def start_hub(settings: Settings, state: Path, outlives_driver: bool = False) ->
     if isinstance(settings.feedback, KafkaSettings):
         path = hosted(settings, state).feedback_path
         outbox = partial(Outbox, path, settings.feedback, settings.model)
-    actor: Any = ray.remote(Hub)
+    actor: Any = ray.remote(HubActor)
     lasting = {"lifetime": "detached", "get_if_exists": True} if outlives_driver else {}
     placed = actor.options(name=hub_name(settings.model), namespace=NAMESPACE, num_cpus=0, max_restarts=-1, **lasting)
     specification = {name: getattr(settings, name).model_dump(mode="json") for name in ("input", "labels")}

@@ -1,4 +1,4 @@
-"""The trainer as a Ray actor: one thread learns, the actor's own thread takes commands (ray is known here and in `crew`)."""
+"""The trainer as a Ray actor: one thread learns, the actor's own thread takes commands; only `crew` knows Ray, too."""
 
 import gc
 import os
