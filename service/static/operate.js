@@ -1,11 +1,11 @@
 // What changes the service itself: rolling back and closing a task, each confirmed first.
-import { curl, patient } from "./api.js";
+import { curl, json } from "./api.js";
 import { problemBox } from "./answer.js";
 import { copyButton } from "./copy.js";
 import { announce, at, h } from "./dom.js";
 import { list } from "./format.js";
 
-/** Opens the dialog; the request goes out only from its button, and a refusal is shown inside of it. */
+/** Opens the dialog; each press of its button sends the request once, and a refusal is shown inside of it. */
 function confirm({ title, sentences, action, path, body, done }) {
   const dialog = at("confirm");
   at("confirm-title").textContent = title;
@@ -16,7 +16,7 @@ function confirm({ title, sentences, action, path, body, done }) {
   go.addEventListener("click", async () => {
     go.disabled = true;
     try {
-      done(await patient(path, { method: "POST", body }));
+      done(await json(path, { method: "POST", body }));
       dialog.close();
     } catch (problem) {
       at("confirm-fault").replaceChildren(problemBox(problem, null));

@@ -142,3 +142,20 @@ def test_a_refused_rollback_says_why_in_the_dialog(console: Console) -> None:
     assert console.violations() == []
     page.keyboard.press("Escape")
     expect(page.locator("#confirm")).to_be_hidden()
+
+
+@pytest.mark.parametrize(("button", "path"), [("Roll back to version", "**/rollback"), ("Close task", "**/close")])
+def test_an_order_that_a_replica_took_along_is_not_given_again(console: Console, button: str, path: str) -> None:
+    def open_a_task(route: Any) -> None:
+        answer = route.fetch()
+        document = answer.json()
+        document["tasks"][0]["state"] = "open"
+        route.fulfill(response=answer, json=document)
+
+    page = console.page
+    page.route("**/v1/models/digits", open_a_task)
+    refuse(console, path, *[(503, "replica_lost", "whether it did what was asked is not known")] * 4)
+    page.get_by_role("button", name=re.compile(button)).first.click()
+    page.locator("#confirm-go").click()
+    expect(page.locator("#confirm-fault")).to_contain_text("whether it did what was asked is not known")
+    assert len([url for url in console.asked if url.endswith(path.removeprefix("**"))]) == 1
