@@ -19,13 +19,15 @@ csv.field_size_limit(MAX_CELL_CHARACTERS)  # the module's own limit is an image 
 
 
 class Table(NamedTuple):
-    """CSV: the names in its header, and its rows by these names, each with the number of the line that it ends in.
+    """CSV: the names in its header, and its rows by these names, each with its place: `line 3`, or `lines 3 to 6`.
 
-    In place of a row unlike the header stands why it is none: `malformed_csv`. Those after it can be read.
+    In place of a row that is unlike the header or not UTF-8 stands why it is none: `malformed_csv`. Its place is all
+    lines that were read as this row, as where a quote is not closed; those after it can be read. Blank lines are no
+    rows.
     """
 
     columns: list[str]
-    rows: Iterator[tuple[int, dict[str, str] | InvalidInstance]]
+    rows: Iterator[tuple[str, dict[str, str] | InvalidInstance]]
 
 
 class InstanceReader:
@@ -84,34 +86,54 @@ def finite_number(cell: str, column: str) -> float:
 
 
 def read_table(lines: Iterable[str], *required: str) -> Table:
-    """The table that lines of CSV are; its rows are read as they are needed.
+    """The table that lines of CSV are, decoded with `surrogateescape`; its rows are read as they are needed.
 
     Raises:
         InvalidInstance: `bad_header`, it does not name each column once, or lacks one that is required.
     """
     reader = csv.reader(lines, strict=True)
-    try:
-        header = next(reader, [])
-    except csv.Error:
-        header = []
-    if not header or len(set(header)) < len(header) or not set(required) <= set(header):
+    header = next(_cells(reader), None)
+    if not header or not _is_utf8(header) or len(set(header)) < len(header) or not set(required) <= set(header):
         needed = "".join(f", with `{name}`" for name in required)
-        raise InvalidInstance("bad_header", f"the first line must name each column once{needed}")
+        raise InvalidInstance("bad_header", f"the first line must name each column once{needed}, in UTF-8")
     return Table(header, _rows(reader, header))
 
 
-def _rows(reader: Any, header: list[str]) -> Iterator[tuple[int, dict[str, str] | InvalidInstance]]:
+def _rows(reader: Any, header: list[str]) -> Iterator[tuple[str, dict[str, str] | InvalidInstance]]:
+    first = reader.line_num + 1
+    for cells in _cells(reader):
+        last = reader.line_num
+        if cells != []:
+            yield f"line {last}" if first == last else f"lines {first} to {last}", _row(cells, header)
+        first = last + 1
+
+
+def _cells(reader: Any) -> Iterator[list[str] | None]:
+    """The cells of each row, of a blank line none; None for what is no CSV."""
     while True:
         try:
-            cells = next(reader, None)
-        except csv.Error:
-            cells = []
-        if cells is None:
+            yield next(reader)
+        except StopIteration:
             return
-        if len(cells) == len(header):
-            yield reader.line_num, dict(zip(header, cells, strict=True))
-        else:
-            yield reader.line_num, InvalidInstance("malformed_csv", "not a row like the header")
+        except csv.Error:
+            yield None
+
+
+def _row(cells: list[str] | None, header: list[str]) -> dict[str, str] | InvalidInstance:
+    if cells is None or len(cells) != len(header):
+        return InvalidInstance("malformed_csv", "not a row like the header")
+    if not _is_utf8(cells):
+        return InvalidInstance("malformed_csv", "not UTF-8")
+    return dict(zip(header, cells, strict=True))
+
+
+def _is_utf8(cells: list[str]) -> bool:
+    """Whether `surrogateescape` put nothing in the place of bytes that are no text."""
+    try:
+        "".join(cells).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _require_columns(names: Collection[str], spec: InputSpec) -> None:

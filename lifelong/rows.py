@@ -84,14 +84,13 @@ def csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Each row of a CSV file by its header's columns, `label` among them, and its place as an error names it.
 
     Raises:
-        BadFile: as `_table`, or `bad_row` for a row unlike the header.
+        BadFile: as `_table`, or `bad_row` for what stands in place of a row.
     """
     with _table(path) as table:
-        for number, row in table.rows:
-            place = f"{path.name}: line {number}"
+        for place, row in table.rows:
             if isinstance(row, InvalidInstance):
-                raise BadFile("bad_row", f"{place}: {row.detail}")
-            yield place, row
+                raise BadFile("bad_row", f"{path.name}: {place}: {row.detail}")
+            yield f"{path.name}: {place}", row
 
 
 @contextmanager
@@ -102,14 +101,12 @@ def _table(path: Path) -> Iterator[Table]:
         BadFile: `unreadable`, or `bad_header` for a header that it or the code inside refuses.
     """
     try:
-        file = path.open(encoding="utf-8-sig", newline="")
+        file = path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
     except OSError as error:
         raise BadFile("unreadable", f"{path}: {error.strerror}") from None
     with file:
         try:
             yield read_table(file, LABEL_COLUMN)
-        except UnicodeDecodeError:
-            raise BadFile("unreadable", f"{path.name}: not UTF-8") from None
         except InvalidInstance as error:
             raise BadFile("bad_header", f"{path.name}: {error.detail}") from None
 
@@ -131,8 +128,8 @@ def _read_csv(path: Path, spec: InputSpec) -> Iterator[Row]:
     with _table(path) as table:
         has_instances = not set(table.columns) <= set(EVENT_COLUMNS)
         read = InstanceReader(table.columns, spec, EVENT_COLUMNS) if has_instances else None
-        for number, row in table.rows:
-            yield Row(f"line {number}", row if isinstance(row, InvalidInstance) else _from_csv(row, read))
+        for place, row in table.rows:
+            yield Row(place, row if isinstance(row, InvalidInstance) else _from_csv(row, read))
 
 
 def _from_csv(row: dict[str, str], read: InstanceReader | None) -> FeedbackEvent | LifelongError:
@@ -166,7 +163,10 @@ def _read_npz(path: Path, spec: InputSpec) -> Iterator[Row]:
 
 def _decoded(body: bytes) -> FeedbackEvent | LifelongError:
     try:
+        body.decode()  # an instance is not looked at here, and the service might refuse all that is sent beside it
         return decode_event(body)
+    except UnicodeDecodeError:
+        return InvalidEvent("malformed_json", "not UTF-8")
     except InvalidEvent as error:
         return error
 

@@ -57,7 +57,7 @@ def as_json(form: bytes, body: bytes, spec: InputSpec, options: dict[str, Any], 
     """The JSON request that a CSV or image body stands for; of CSV no more than one row beyond the limit is read.
 
     Raises:
-        RequestFault: `unsupported_media_type`, for images where the model takes none; `malformed_csv`.
+        RequestFault: `unsupported_media_type`, for images where the model takes none.
         InvalidInstance: `bad_header`, `malformed_csv`, `wrong_type` or `wrong_shape`, naming the line.
     """
     if form == CSV:
@@ -80,19 +80,16 @@ def with_options(body: bytes, options: dict[str, Any]) -> bytes:
 
 
 def _rows(body: bytes, spec: InputSpec) -> Iterator[Any]:
-    lines = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline="")
-    try:
-        table = read_table(lines)
-        read = _reader(table.columns, spec)
-        for number, row in table.rows:
-            try:
-                if isinstance(row, InvalidInstance):
-                    raise row
-                yield read(row)
-            except InvalidInstance as error:
-                raise InvalidInstance(error.code, f"line {number}: {error.detail}") from None
-    except UnicodeDecodeError:
-        raise RequestFault("malformed_csv", "the body is not UTF-8") from None
+    lines = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", errors="surrogateescape", newline="")
+    table = read_table(lines)
+    read = _reader(table.columns, spec)
+    for place, row in table.rows:
+        try:
+            if isinstance(row, InvalidInstance):
+                raise row
+            yield read(row)
+        except InvalidInstance as error:
+            raise InvalidInstance(error.code, f"{place}: {error.detail}") from None
 
 
 def _reader(columns: list[str], spec: InputSpec) -> InstanceReader:
