@@ -53,14 +53,21 @@ class Sent(msgspec.Struct, frozen=True):
 def send_file(config: Path, file: Path, address: str) -> Sent:
     """Sends a file's events with progress on stderr and returns what became of them.
 
+    Where it ends early, stderr says first what became of the rows before: what was accepted is durable.
+
     Raises:
         InvalidConfiguration, BadFile, RequestRefused, ServiceUnreachable: as their functions say.
     """
     settings = load_settings(config)
-    total = Sent()
-    with Client(address, settings.model) as client, stderr().status("sending") as progress:
-        for total in send(client, read_rows(file, settings.input)):
-            progress.update(total.total())
+    total, console = Sent(), stderr()
+    with Client(address, settings.model) as client, console.status("sending") as progress:
+        try:
+            for total in send(client, read_rows(file, settings.input)):
+                progress.update(total.total())
+        except (LifelongError, KeyboardInterrupt):
+            if total != Sent():
+                console.print(*total.lines(), sep="\n", highlight=False, markup=False, soft_wrap=True)
+            raise
     return total
 
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from contracts.status import Matrix
 from contracts.versions import Decision, Verdict
 from lifelong.instance import claim
+from lifelong.send import BATCH_ROWS
 from tests.lifelong.scripted import Script
 from tests.service.versions import record
 
@@ -139,6 +140,21 @@ def test_a_file_of_which_something_is_rejected_is_65(config: Path, tmp_path: Pat
     done = lifelong("send", config, rows, *NOWHERE)
     assert done.returncode == 65
     assert "line 1: the event is not valid JSON" in done.stdout
+
+
+def test_what_was_sent_before_the_end_is_told_before_the_error(
+    config: Path, tmp_path: Path, script: Script, address: str
+) -> None:
+    rows = tmp_path / "rows.ndjson"
+    rows.write_text("nonsense\n" + '{"label": 1, "instance": [1, 2]}\n' * BATCH_ROWS)
+    script.say(202, {"accepted": BATCH_ROWS - 1, "duplicates": 0, "rejected": [], "position": BATCH_ROWS - 1})
+    script.say(403, {"error": "forbidden", "detail": "the token may not send feedback"})
+    done = lifelong("send", config, rows, "--address", address, "--json")
+    assert json.loads(done.stdout)["error"] == "forbidden"
+    total, rejection, _, error, *_ = done.stderr.splitlines()
+    assert total == f"accepted {BATCH_ROWS - 1}, duplicates 0, rejected 1"
+    assert "line 1: the event is not valid JSON" in rejection
+    assert error == "the token may not send feedback"
 
 
 def test_the_doctor_reports_without_changing_anything(tmp_path: Path) -> None:
