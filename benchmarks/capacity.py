@@ -8,7 +8,7 @@ A fluid model in steps of a second over ten minutes. Assumed:
   them, gets five times its share, for a minute.
 - Each model has one trainer. What has come since its last round is one round: it takes in the rows, takes steps of 128
   rows or the fewest that make a round, and is measured and published, at most every two seconds.
-- A model that one process cannot learn in 70 % of the time has more workers, sixteen at most; each adds 80 % of the
+- A model that one process cannot learn in 70 % of the time has more workers, sixteen at most; each adds 64 % of the
   first one's speed to the steps, and nothing to what comes before and after them.
 - Trainers lie on machines of 16 cores and 64 GiB as they come, enough of them for 70 % of the cores and all of the
   memory. Where they ask for more cores than there are, all get the same part of what they ask for.
@@ -44,12 +44,10 @@ class Costs:
     """Probes, gate and version files of a small network."""
     predict: float = 445e-6
     """A row as JSON, with proxy and hub."""
-    row: float = 38e-6
-    """A row among 256 as a raw tensor."""
-    trainer: float = 470.0
-    """Memory of a trainer that has a small model: its own pages, and its part of shared ones."""
-    model: float = 3.0
-    """Memory that one more model takes of a replica."""
+    trainer: float = 530.0
+    """Memory of a trainer or a peer with a small model: its own pages, and its part of shared ones."""
+    hub: float = 70.0
+    """Memory of a hub that has not needed the registry."""
 
 
 @dataclass(frozen=True)
@@ -62,23 +60,29 @@ class Machine:
 
 
 SECONDS, SURGE = 600, slice(180, 240)
-MOST_WORKERS, EFFICIENCY, BUSY = 16, 0.8, 0.7
+MOST_WORKERS, EFFICIENCY, BUSY = 16, 0.64, 0.7
 INTERVAL = 2.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What so many models with so many events a second need and see."""
+    """What so many models with so many events a second need and see.
+
+    Machines for as many predictions as events, one a request, for accepting events over REST, and for learning; what
+    the last would lack first; models with workers and models that fall behind for good; and of the others the
+    95th percentile of the seconds until what comes now is served, usually and at the end of the surge.
+    """
 
     models: int
     events: float
-    feedback_machines: int
-    trainer_machines: int
+    predicting: int
+    accepting: int
+    learning: int
     short_of: str
     with_workers: int
     behind_for_good: int
-    wait: float
-    wait_in_surge: float
+    wait: float | None
+    wait_in_surge: float | None
 
 
 def simulate(models: int, events: float, costs: Costs, machine: Machine) -> Outcome:
@@ -87,7 +91,7 @@ def simulate(models: int, events: float, costs: Costs, machine: Machine) -> Outc
     rates = events * shares / shares.sum()
     workers = _workers(rates, costs)
     by_cores = float((_work(rates * INTERVAL, costs) / INTERVAL).sum()) / (machine.cores * machine.use)
-    by_memory = float(workers.sum()) * costs.trainer / machine.memory
+    by_memory = (float(workers.sum()) * costs.trainer + models * costs.hub) / machine.memory
     machines = math.ceil(max(by_cores, by_memory))
     place = np.random.default_rng(0).permutation(models) % machines
     waits = _waits(rates, workers, place, costs, machine)
@@ -95,14 +99,20 @@ def simulate(models: int, events: float, costs: Costs, machine: Machine) -> Outc
     return Outcome(
         models=models,
         events=events,
-        feedback_machines=math.ceil(events * costs.accept / (machine.cores * machine.use)),
-        trainer_machines=machines,
+        predicting=math.ceil(events * costs.predict / (machine.cores * machine.use)),
+        accepting=math.ceil(events * costs.accept / (machine.cores * machine.use)),
+        learning=machines,
         short_of="memory" if by_memory > by_cores else "cores",
         with_workers=int((workers > 1).sum()),
         behind_for_good=int((~is_well).sum()),
-        wait=float(np.quantile(waits[SURGE.start - 1, is_well], 0.95)) if is_well.any() else math.inf,
-        wait_in_surge=float(np.quantile(waits[SURGE.stop - 1, is_well], 0.95)) if is_well.any() else math.inf,
+        wait=_high(waits[SURGE.start - 1, is_well]),
+        wait_in_surge=_high(waits[SURGE.stop - 1, is_well]),
     )
+
+
+def _high(seconds: Numbers) -> float | None:
+    """The 95th percentile; None of none."""
+    return float(np.quantile(seconds, 0.95)) if len(seconds) else None
 
 
 def _workers(rates: Numbers, costs: Costs) -> Numbers:
@@ -153,7 +163,9 @@ def main(
     for heading in asdict(found[0]):
         table.add_column(heading.replace("_", " "), justify="right")
     for each in found:
-        table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else f"{value}" for value in asdict(each).values()))
+        table.add_row(
+            *(f"{value:,.4g}" if isinstance(value, float) else str(value or 0) for value in asdict(each).values())
+        )
     document: dict[str, Any] = {"costs": asdict(costs), "machine": asdict(machine)}
     emit({**document, "rows": [asdict(each) for each in found]}, as_json, table)
 
