@@ -13,13 +13,15 @@ from pathlib import Path
 from contracts.errors import LifelongError
 from service import haproxy, shortcut
 from service.errors import FAILED, PartUnavailable, RequestFault, problem
+from service.limits import too_slow
 
+LOST = "the replica went away before it answered; whether it did what was asked is not known"
 OWN_ANSWERS = {
     "absent": RequestFault("unknown_route", "there is no such path"),
     "method": RequestFault("method_not_allowed", "no path answers this method"),
-    "slow": RequestFault("body_too_slow", f"the body did not come within {haproxy.BODY_SECONDS} s"),
+    "slow": too_slow(),
     "failed": FAILED,
-    "lost": RequestFault("replica_lost", "the replica went away before it answered; try again"),
+    "lost": RequestFault("replica_lost", LOST),
     "starting": RequestFault("starting", "the service is starting; try again"),
 }
 """What HAProxy answers by itself, by the names of the files that it takes them from."""
@@ -53,6 +55,7 @@ def environment(directory: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "30",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",  # a HAProxy that died is missed by the third check
+        "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(haproxy.BUFFER_BYTES),
         # What a dead replica took along goes to another; when there is none, to Serve's proxy, which waits for one.
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
         "RAY_SERVE_HAPROXY_OBSERVE_ERROR_LIMIT": "1",

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from service.errors import Answer, ClientGone, RequestFault, Streamed
+from service.haproxy import BODY_SECONDS
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -16,10 +17,10 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 JSON_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 IGNORED_IN_TYPES = b' "'
 CLOSE = (b"connection", b"close")
-BODY_SECONDS = 20.0
 STALL_SECONDS = 20.0
+"""How long a stream's client may read nothing; as long, one that is gone holds what it would have read."""
 MAX_HELD_BYTES = 256 << 20
-"""Of bodies that are not whole yet, in one model of one replica."""
+"""Of bodies that are not whole yet, in one model of one replica; more of them take its memory."""
 
 
 def check_headers(headers: Headers, max_bytes: int, is_json: bool = True) -> None:
@@ -68,8 +69,7 @@ class BodyReader:
                 if message["type"] != "http.request" or message.get("more_body", False):
                     return await self._read_rest(message, receive)
         except TimeoutError:
-            detail = f"the body did not come within {BODY_SECONDS:.0f} s"
-            raise RequestFault("body_too_slow", detail, [CLOSE]) from None
+            raise too_slow() from None
         body: bytes = message.get("body", b"")
         if len(body) > self._max_bytes:
             raise too_large(self._max_bytes)
@@ -144,3 +144,8 @@ async def send_stream(receive: Receive, send: Send, answer: Streamed) -> None:
 def too_large(max_bytes: int) -> RequestFault:
     """The refusal of a body beyond the limit."""
     return RequestFault("body_too_large", f"the body may have at most {max_bytes} bytes", [CLOSE])
+
+
+def too_slow() -> RequestFault:
+    """The refusal of a body that did not come in time."""
+    return RequestFault("body_too_slow", f"the body did not come within {BODY_SECONDS} s", [CLOSE])

@@ -18,23 +18,29 @@ from service import environment, haproxy
 pytestmark = pytest.mark.unit
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = APART_SECONDS = 0.02
-CONFIG = """defaults
+CONFIG = f"""global
+    tune.bufsize {haproxy.BUFFER_BYTES}
+defaults
     mode http
     timeout connect 5s
     timeout client 60s
     timeout server 60s
     option redispatch 1
     retry-on conn-failure empty-response
-    errorfile 502 {directory}/lost.http
-    errorfile 503 {directory}/lost.http
+    errorfile 502 {{directory}}/lost.http
+    errorfile 503 {{directory}}/lost.http
 frontend http_frontend
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{{port}}
     default_backend replicas
 backend default_backend
     http-request return status 404 content-type text/plain string "absent"
 backend replicas
     http-reuse always
-    server one 127.0.0.1:{replica}
+    server one 127.0.0.1:{{replica}}
+frontend prometheus
+    bind 127.0.0.1:0
+listen stats
+    bind 127.0.0.1:0
 """
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -207,6 +213,16 @@ def test_a_question_that_a_replica_took_along_is_asked_again(tmp_path: Path, pat
     with running(tmp_path) as front, front.connected() as connection:
         assert [asked(connection, *post(path)).status for _ in range(2)] == [200, 200]
     assert len(front.replica.heads) == 3
+
+
+@pytest.mark.parametrize(("kibibytes", "status"), [(30, 200), (31, 0)])
+def test_head_and_body_together_must_fit_the_buffer_to_be_asked_again(
+    tmp_path: Path, kibibytes: int, status: int
+) -> None:
+    head = b"POST /v1/models/digits/predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n"
+    size = (kibibytes << 10) - len(head % 10_000)
+    with running(tmp_path) as front, front.connected() as connection:
+        assert [asked(connection, head % size, b" " * size).status for _ in range(2)] == [200, status]
 
 
 @pytest.mark.parametrize(
