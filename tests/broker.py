@@ -46,12 +46,12 @@ broker.session.timeout.ms=2000
 class Broker:
     """One broker with a data directory of its own; it can be killed and started again on the same port."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, properties: str = PROPERTIES) -> None:
         self._directory = directory
         self._jars = fetch_jars()
         self._process: subprocess.Popen[bytes] | None = None
         self.port, controller_port = free_ports(2)
-        self._properties = PROPERTIES.format(port=self.port, controller_port=controller_port, directory=directory)
+        self._properties = properties.format(port=self.port, controller_port=controller_port, directory=directory)
         (directory / "server.properties").write_text(self._properties)
 
     @property
