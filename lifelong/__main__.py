@@ -168,7 +168,7 @@ def status(model: Model = "", address: Address = HERE, as_json: Json = False) ->
         with Client(address, name) as client:
             statuses.append(client.status())
             matrices[name] = client.matrix()
-            waiting[name] = client.versions(max_results=1).waiting
+            waiting[name] = client.versions(max_results=1000).waiting
     documents = [
         msgspec.to_builtins(status) | {"matrix": matrices[status.model], "waiting": waiting[status.model]}
         for status in statuses
@@ -201,7 +201,8 @@ def rollback(
 
     with Client(address, model or only_model(address)) as client:
         served = client.rollback(version)
-    unlearned = "" if served.labels else ", which knows no label: predictions are refused until feedback is learned"
+    is_empty = served.labels == []
+    unlearned = ", which knows no label: predictions are refused until feedback is learned" if is_empty else ""
     emit(served, as_json, f"serving version {served.version}{unlearned}")
 
 

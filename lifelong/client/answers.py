@@ -1,5 +1,6 @@
 """The answers that only the client has a type for; the others are those of `contracts` and `service.documents`."""
 
+import itertools
 from typing import NamedTuple
 
 import msgspec
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.status import VersionRecord
-from contracts.versions import CHALLENGER
+from contracts.versions import CHAMPION
 
 
 class VersionPage(msgspec.Struct, frozen=True):
@@ -18,11 +19,9 @@ class VersionPage(msgspec.Struct, frozen=True):
 
     @property
     def waiting(self) -> int | None:
-        """On the first page: the newest version, where it passed the gate and a person has to promote it."""
-        for newest in self.versions[:1]:
-            if CHALLENGER in newest.aliases and newest.probes.decision.verdict == "hold":
-                return newest.version
-        return None
+        """On the first page: the newest version above the champion that passed the gate and a person has to promote."""
+        newer = itertools.takewhile(lambda version: CHAMPION not in version.aliases, self.versions)
+        return next((version.version for version in newer if version.probes.decision.verdict == "hold"), None)
 
 
 class ClosedTask(msgspec.Struct, frozen=True):
@@ -38,10 +37,13 @@ class ClosedTask(msgspec.Struct, frozen=True):
 
 
 class RolledBack(msgspec.Struct, frozen=True):
-    """The version that is the champion again, and what it knows: the one before any feedback may know no label."""
+    """The version that is the champion again, and what it knows: the one before any feedback may know no label.
+
+    `labels` is null where the service is too old to say.
+    """
 
     version: int
-    labels: list[str]
+    labels: list[str] | None = None
 
 
 class Inference(NamedTuple):

@@ -3,17 +3,18 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from contracts.status import Matrix
+from contracts.status import Matrix, VersionRecord
 from contracts.versions import Decision, Verdict
 from lifelong.instance import claim
 from lifelong.send import BATCH_ROWS
 from tests.lifelong.scripted import Script
-from tests.service.versions import record
+from tests.service.versions import PROBES, record
 
 pytestmark = pytest.mark.real
 MINIMAL = "model: digits\ninput: {kind: tensor, shape: [2]}\n"
@@ -99,31 +100,45 @@ def test_errors_are_documents_too(config: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("aliases", "verdict", "shown"),
+    ("verdicts", "champion", "shown"),
     [
-        (["challenger"], "hold", "manual: version 5 waits"),
-        (["challenger"], "refuse", "manual"),
-        (["champion"], "hold", "manual"),
+        (["hold", "promote"], 1, "manual: version 2 waits"),
+        (["refuse", "hold", "hold", "promote"], 1, "manual: version 3 waits"),
+        (["refuse", "promote"], 1, "manual"),
+        (["hold", "hold", "promote"], 3, "manual"),
     ],
+    ids=["the newest", "the newest that passed", "none passed", "none is above one that a person promoted"],
 )
-def test_the_status_shows_that_a_version_waits_for_a_person(
-    script: Script, address: str, aliases: list[str], verdict: Verdict, shown: str
+def test_the_status_shows_which_version_waits_for_a_person(
+    script: Script, address: str, verdicts: list[Verdict], champion: int, shown: str
 ) -> None:
-    newest = record(5)
-    decided = replace(newest.probes, decision=Decision(verdict=verdict, reasons=["measured"]))
-    script.say(200, {"model": "digits", "version": 1, "specification": {"promotion": {"mode": "manual"}}})
+    script.say(200, {"model": "digits", "version": champion, "specification": {"promotion": {"mode": "manual"}}})
     script.say(200, Matrix())
-    script.say(200, {"versions": [replace(newest, aliases=aliases, probes=decided)]})
+    script.say(200, {"versions": listed(verdicts, champion)})
     done = lifelong("status", "digits", "--address", address)
     assert done.returncode == 0, done.stderr
     assert shown in [cell.strip() for cell in done.stdout.split("│")]
 
 
-@pytest.mark.parametrize(("labels", "said"), [(["a"], "serving version 1\n"), ([], "which knows no label")])
+def listed(verdicts: Sequence[Verdict], champion: int) -> list[VersionRecord]:
+    """Versions with these verdicts, newest first, down to version 1."""
+    numbers = range(len(verdicts), 0, -1)
+    decided = [replace(PROBES, decision=Decision(verdict=verdict, reasons=["measured"])) for verdict in verdicts]
+    return [
+        replace(record(number), aliases=["champion"] if number == champion else [], probes=probes)
+        for number, probes in zip(numbers, decided, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [({"labels": ["a"]}, "serving version 1\n"), ({}, "serving version 1\n"), ({"labels": []}, "which knows no label")],
+    ids=["knows a label", "is not said", "knows none"],
+)
 def test_a_rollback_says_when_nothing_can_be_predicted_any_more(
-    script: Script, address: str, labels: list[str], said: str
+    script: Script, address: str, answer: dict[str, list[str]], said: str
 ) -> None:
-    script.say(200, {"version": 1, "labels": labels})
+    script.say(200, {"version": 1, **answer})
     assert said in lifelong("rollback", "digits", "--address", address).stdout
 
 
