@@ -110,6 +110,7 @@ class Trainer:
         self._course.move_to(step)
         self._promoter.crown(target)
         self._on_version()
+        self._reporter.remember()
         self._reporter.narrate("rollback", {"version": target.version})
         self._reporter.report(at_once=True)
         return {"version": target.version, "labels": list(dict.fromkeys(c.label for c in target.model.columns))}

@@ -60,6 +60,12 @@ def test_a_rollback_restores_the_whole_learner(bench: Bench) -> None:
     assert bench.fingerprint == after
 
 
+def test_the_list_of_versions_names_the_new_champion_at_once(bench: Bench) -> None:
+    version, _ = two_versions(bench)
+    bench.trainer.rollback(version)
+    assert [each.lineage.version for each in bench.service.versions if "champion" in each.aliases] == [version]
+
+
 def test_a_rollback_to_what_does_not_exist_is_refused(bench: Bench) -> None:
     with pytest.raises(UnknownVersion, match="no version"):
         bench.trainer.rollback(99)
