@@ -114,9 +114,9 @@ def _started(models: Sequence[Settings], place: Place, essential: Sequence[psuti
     try:
         hubs, trainers = _start(models, place)
     except (ray.exceptions.RayError, PartUnavailable, RuntimeError) as error:
-        detail = (
-            f"the service did not start ({type(error).__name__}); the logs of its parts are in {place.state / LOGS}"
-        )
+        # Ray puts the traceback of the part that failed into the text; what it raised comes last.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        detail = f"the service did not start: {reason}; the logs of its parts are in {place.state / LOGS}"
         raise ClusterLost("start_failed", detail) from error
     wait_ready(place.address, READY_SECONDS)
     yield

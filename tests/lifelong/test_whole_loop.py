@@ -24,6 +24,8 @@ from tests.feedback.topic import Topic
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 READY_SECONDS = 300.0
 SERVED_SECONDS = 120.0
+TWICE = "127.0.0.1:514\ndefaults\n    mode http\n#"
+"""Makes Serve write a configuration of HAProxy that the service does not know."""
 DIGITS = small_digits()
 
 
@@ -161,3 +163,14 @@ def _is(process: psutil.Process, title: str) -> bool:
         return " ".join(process.cmdline()).startswith(title)
     except psutil.NoSuchProcess:
         return False
+
+
+def test_a_service_does_not_start_with_an_unknown_haproxy_and_says_so(tmp_path: Path) -> None:
+    config = tmp_path / "model.yaml"
+    config.write_text(json.dumps({"model": "digits", "input": {"kind": "tensor", "shape": [2]}}))
+    arguments = [str(config), "--state", str(tmp_path / "state"), "--port", str(free_port())]
+    command = [sys.executable, "-m", "lifelong", "up", *arguments]
+    variables = os.environ | {"RAY_SERVE_HAPROXY_LOG_TARGET": TWICE}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert "Serve's configuration of HAProxy names the defaults 2 times" in done.stderr
+    assert done.returncode == 69
