@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.openapi.models import HTTPBearer as BearerModel
@@ -74,6 +73,14 @@ class Access:
             named = "any role" if need == ANY_TOKEN else " or ".join(sorted(need))
             raise RequestFault("forbidden", f"the token must have the role {named}", [CHALLENGE])
 
+    def refusals(self, need: Need) -> tuple[int, ...]:
+        """The statuses that `check` may refuse with."""
+        if need is None:
+            return ()
+        if not self.is_open:
+            return (401, 403)
+        return (421,) if need == ANY_TOKEN else (403, 421)
+
     def needing(self, need: Need) -> "Needing":
         """The dependency that a framework route states its need by."""
         return Needing(self, need) if self.is_open or need is None else NeedingToken(self, need)
@@ -85,7 +92,7 @@ def _check_local(headers: Iterable[tuple[bytes, bytes]], need: Need) -> None:
         if name == b"host":
             if HERE.fullmatch(value) is None:
                 raise RequestFault(
-                    "unknown_host", "without tokens, a service must be named localhost or by its address"
+                    "unknown_host", "without tokens, a service must be named localhost or by a loopback address"
                 )
         elif need != ANY_TOKEN and _is_foreign(name, value):
             raise RequestFault("cross_site", "without tokens, pages of other sites may ask for nothing")
@@ -135,6 +142,5 @@ class Entrances:
 
 
 def _router(access: Access, need: Need) -> APIRouter:
-    is_guarded = need is not None and not access.is_open
-    refusals: dict[int | str, dict[str, Any]] = openapi.problems(401, 403) if is_guarded else {}
+    refusals = openapi.problems(*access.refusals(need))
     return APIRouter(dependencies=[Depends(access.needing(need))], responses=refusals)

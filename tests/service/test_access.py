@@ -177,10 +177,15 @@ def test_the_document_says_what_needs_a_token(pets: InProcessService) -> None:
             assert ({"401", "403"} <= operation["responses"].keys()) == (need is not None)
 
 
-def test_without_tokens_the_document_names_none(tmp_path: Path) -> None:
+def test_without_tokens_the_document_names_none_but_what_strangers_are_refused_with(tmp_path: Path) -> None:
     with InProcessService(tmp_path) as service:
-        assert service.get("/v1/models").status == 200
-        assert "security" not in service.get("/openapi.json").document["paths"]["/v1/models"]["get"]
+        document = service.get("/openapi.json").document
+    for (method, path), need in ROUTES.items():
+        if path in document["paths"]:
+            operation = document["paths"][path][method.lower()]
+            assert "security" not in operation
+            assert ("421" in operation["responses"]) == (need is not None)
+            assert ("403" in operation["responses"]) == (need in (PREDICT, FEEDBACK, OPERATE))
 
 
 @pytest.mark.parametrize("site", [b"cross-site", b"same-site"])
