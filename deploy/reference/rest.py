@@ -18,8 +18,9 @@ HEAD = f"""\
 A running service answers the same as an OpenAPI document at `/openapi.json`, with the instances of its own models, and
 shows it at `/docs`. How to use it: [Serving](../serving.md).
 
-A refusal is a problem document (RFC 9457): `title`, `status`, `error`, which is a stable code, and `detail`. Where a service
-without [tokens](../serving.md#tokens) answers 421, and 403 for other sites' pages, one with tokens answers 401 and 403.
+A refusal is a problem document (RFC 9457): `title`, `status`, `error`, which is a stable code, and `detail`. Where a
+service without [tokens](../serving.md#tokens) answers 421, and 403 for other sites' pages, one with tokens answers 401
+and 403.
 """
 SPECS: tuple[InputSpec, ...] = (TensorInput(shape=(4,)), ImageInput(shape=(8, 8)))
 """Between them, instances of these kinds may be sent in every type of body."""
