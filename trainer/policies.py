@@ -43,7 +43,7 @@ class PromotionSettings(Specification):
     """When a new version may replace the serving one; every accuracy is a share of one, 0.02 is two points.
 
     `mode`: `auto` serves what passes the gate; `apprentice` learns and measures but serves nothing new; `manual`
-    leaves what passed waiting for a person, who promotes it by `rollback` with the challenger's version number.
+    leaves what passed waiting for a person, who promotes it by `rollback` with its version number.
     `min_interval_seconds` is the shortest time between two promotions.
 
     The gate (formulae in `docs/gate.md`): `alpha` is the chance, per decision, of seeing a loss where there is none.
