@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 UV = $(shell command -v $(BIN)/uv || command -v uv || echo $(BIN)/uv)
-DEBIAN_PACKAGES := chromium postgresql prometheus
+DEBIAN_PACKAGES := chromium curl postgresql prometheus
 PYTEST_ARGUMENTS ?=
 
 .DEFAULT_GOAL := help
