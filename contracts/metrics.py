@@ -9,6 +9,7 @@ MAX_TASK_SERIES = 64
 MAX_MATRIX_TASKS = 12
 """T tasks have T² cells: more than the newest are for `/v1/models/{model}/matrix`."""
 MAX_TIMED_VERSIONS = 8
+"""A histogram is 15 series: of more versions, they would be most of what Prometheus keeps of a model."""
 LATENCY_BUCKETS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -92,8 +93,7 @@ LABELS = {
     "`ok`, `client_gone` or the `error` code of the answer",
     "verdict": "`promote`, `refuse`, `hold`",
     "reason": "the codes below",
-    "version": f"the newest {MAX_TASK_SERIES} versions that answered, the newest {MAX_TIMED_VERSIONS} where there are "
-    "histograms",
+    "version": f"the {MAX_TASK_SERIES} versions that answered last, {MAX_TIMED_VERSIONS} of them where there are histograms",
     "route": "`predict`, `infer`, `explain`, `feedback`",
 }
 REASONS: dict[Reason, str] = {
@@ -117,6 +117,10 @@ PAGE_HEAD = (
     "replicas count, and the learning gauges come from the trainer's last status. At most "
     f"{MAX_TASK_SERIES} tasks have series of their own.",
 )
+LABELS_HEAD = (
+    "Every label has a bounded set of values. Of what clients send, only the names of tasks are among",
+    "them.",
+)
 BY_NAME = {metric.name: metric for metric in CATALOGUE}
 
 
@@ -128,13 +132,7 @@ def page() -> str:
     parts = [
         *PAGE_HEAD,
         *("", "| name | kind | labels | meaning |", "|---|---|---|---|", *metrics),
-        *(
-            "",
-            "## Labels",
-            "",
-            "Every label has a bounded set of values. Of what clients send, only the names of tasks are among",
-        ),
-        *("them.", "", "| label | values |", "|---|---|", *labels),
+        *("", "## Labels", "", *LABELS_HEAD, "", "| label | values |", "|---|---|", *labels),
         *("", "## Reasons of the gate", "", "The rules are in [the gate](gate.md).", ""),
         *("| code | meaning |", "|---|---|", *reasons, ""),
     ]

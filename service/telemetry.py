@@ -1,7 +1,7 @@
 """The series of one model for Prometheus: counters added up over replicas, gauges read from the trainer's status."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from prometheus_client import CollectorRegistry
@@ -33,23 +33,24 @@ class Totals:
         self.dropped = 0
         self.requests: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.durations: defaultdict[str, Durations] = defaultdict(Durations)
-        self.answers: defaultdict[int, Durations] = defaultdict(Durations)
+        self.answers: dict[int, Durations] = {}
         self.joins: Counter[JoinOutcome] = Counter()
 
     def add(self, increments: Increments) -> None:
-        """Adds a replica's increments; only the newest versions keep series of their own."""
+        """Adds a replica's increments; only the versions that answered last keep series of their own."""
         self.dropped += increments.dropped
         self.joins.update(increments.joins)
         for version, n_instances in increments.predictions.items():
-            self.predictions[version] = self.predictions.get(version, 0) + n_instances
+            self.predictions[version] = self.predictions.pop(version, 0) + n_instances
         for key, n_requests in increments.requests.items():
             self.requests[key] += n_requests
         for route, durations in increments.durations.items():
             self.durations[route].add(durations)
         for version, durations in increments.answers.items():
+            self.answers[version] = self.answers.pop(version, Durations())
             self.answers[version].add(durations)
-        _keep_newest(self.predictions, MAX_TASK_SERIES)
-        _keep_newest(self.answers, MAX_TIMED_VERSIONS)
+        _keep_last(self.predictions, MAX_TASK_SERIES)
+        _keep_last(self.answers, MAX_TIMED_VERSIONS)
 
 
 class Exposition:
@@ -188,6 +189,7 @@ def _histogram(name: str, model: str, by_label: Mapping[str, Durations]) -> Metr
     return family
 
 
-def _keep_newest(by_version: MutableMapping[int, Any], most: int) -> None:
+def _keep_last(by_version: dict[int, Any], most: int) -> None:
+    """Keeps the versions that were put in last; one that answers is taken out and put in again."""
     while len(by_version) > most:
-        del by_version[min(by_version)]
+        del by_version[next(iter(by_version))]

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from contracts.metrics import BY_NAME, LATENCY_BUCKETS_SECONDS, MAX_MATRIX_TASKS, MAX_TASK_SERIES
 from contracts.status import Guards, Limits, Matrix, TaskStatus, Times, TrainerStatus
-from service.counts import Counts
+from service.counts import Counts, Durations, Increments
 from service.telemetry import Exposition, Present, Totals, families
 from tests.service.versions import status
 
@@ -144,6 +144,15 @@ def test_series_are_bounded_whatever_tasks_and_versions_there_are() -> None:
     versions = {family.name: {sample.labels.get("version") for sample in family.samples} for family in exported(totals)}
     assert versions["lifelong_predictions"] == {str(number) for number in range(936, 1000)}
     assert versions["lifelong_answer_seconds"] == {str(number) for number in range(992, 1000)}
+
+
+def test_a_version_that_answers_again_has_series_and_the_one_that_answered_longest_ago_has_none() -> None:
+    totals = Totals()
+    for version in [*range(MAX_TASK_SERIES), 1, MAX_TASK_SERIES]:
+        totals.add(Increments(predictions={version: 1}, answers={version: Durations()}))
+    assert 1 in totals.predictions.keys() & totals.answers.keys()
+    assert totals.predictions[1] == 2
+    assert 0 not in totals.predictions
 
 
 def test_several_models_share_one_exposition() -> None:
