@@ -16,10 +16,11 @@ from contracts.metrics import (
     MAX_TIMED_VERSIONS,
 )
 from contracts.status import JoinOutcome, Matrix, TrainerStatus
-from contracts.versions import Verdict
+from contracts.versions import Reason, Verdict
 from service.counts import Durations, Increments
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+CODES: tuple[Reason, ...] = get_args(Reason)
 OUTCOMES: tuple[JoinOutcome, ...] = get_args(JoinOutcome)
 """Exported from zero on: Prometheus does not see a counter's first step if it begins with it."""
 Samples = list[tuple[tuple[str, ...], float]]
@@ -131,8 +132,9 @@ def _learning(status: TrainerStatus) -> dict[str, Samples]:
     samples: dict[str, Samples] = {name: [((), value)] for name, value in values.items() if value is not None}
     samples["lifelong_events"] = [((state,), n) for state, n in ledger.items()]
     samples["lifelong_gate_decisions_total"] = [((verdict,), status.gate.get(verdict, 0)) for verdict in VERDICTS]
-    reasons: Samples = [((verdict, code), n) for verdict, codes in status.reasons.items() for code, n in codes.items()]
-    samples["lifelong_gate_reasons_total"] = reasons
+    samples["lifelong_gate_reasons_total"] = [
+        ((verdict, code), status.reasons.get(verdict, {}).get(code, 0)) for verdict in VERDICTS for code in CODES
+    ]
     if status.version:
         samples["lifelong_champion_version_info"] = [((str(status.version),), 1)]
     return samples

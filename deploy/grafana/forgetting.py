@@ -158,7 +158,7 @@ def _gate(made: Dashboard) -> None:
     made.with_panel(
         bars(
             Says("Reasons", "What the decisions came from; the codes are explained in docs/metrics.md.", "short"),
-            Ask(increase("lifelong_gate_reasons_total"), "{{verdict}}: {{reason}}"),
+            Ask(f"{increase('lifelong_gate_reasons_total')} > 0", "{{verdict}}: {{reason}}"),
             width=8,
         )
     )

@@ -60,7 +60,7 @@ def bars(says: Says, *asks: Ask, width: int = 12) -> timeseries.Panel:
 def number(says: Says, ask: Ask, colours: Colours = ALL_GOOD, is_name: bool = False) -> stat.Panel:
     """One number; `is_name` shows the legend instead of it."""
     panel = _told(stat.Panel(), says, 4, 4).graph_mode(common.BigValueGraphMode.NONE).thresholds(thresholds(colours))
-    panel.reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]))
+    panel.no_value("–").reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]))
     if is_name:
         panel.text_mode(common.BigValueTextMode.NAME)
     return _asking(panel, [ask])

@@ -106,6 +106,7 @@ def _lines(page: Page, panel: Document, axes: Axes) -> None:
     if defaults.get("max") == 1:
         axes.set_ylim(-0.03, 1.05)
     axes.tick_params(labelsize=7, colors=FAINT)
+    axes.xaxis.set_major_formatter(lambda seconds, _: f"{seconds:.0f} s")
     axes.yaxis.set_major_formatter(lambda value, _: _written(value, defaults["unit"]))
     axes.grid(visible=True, linewidth=0.3)
     axes.set_xlim(left=0)

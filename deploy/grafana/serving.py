@@ -43,7 +43,7 @@ def _present(made: Dashboard) -> None:
         )
     )
     behind = now("lifelong_replicas", state="behind")
-    failing = f"(sum by (model) ({FAILED}) or 0 * sum by (model) ({REQUESTS})) / sum by (model) ({REQUESTS})"
+    failing = f"(sum by (model) ({FAILED}) or 0 * sum by (model) ({REQUESTS})) / (sum by (model) ({REQUESTS}) > 0)"
     for title, description, unit, expression, colours in (
         ("Requests", "All routes.", "reqps", f"sum by (model) ({REQUESTS})", ALL_GOOD),
         ("Errors", "Share not answered ok.", "percentunit", failing, ((0.0, GOOD), (0.01, WARNING), (0.05, BAD))),

@@ -8,7 +8,8 @@ from deploy.grafana.promql import increase, now, rate, since
 EVENTS = 'lifelong_events{model="$model", state%s"received"}'
 UNBALANCED = f"min by (model) (abs(sum without (state) ({EVENTS % '='}) - sum without (state) ({EVENTS % '!='})))"
 """Compared within each answer, because two of them are not of the same moment."""
-JOINS = rate("lifelong_joined_events_total")
+JOINED = f"sum by (model) ({rate('lifelong_joined_events_total', outcome='joined')})"
+NAMED = f"sum by (model) ({rate('lifelong_joined_events_total')})"
 
 
 def build() -> Dashboard:
@@ -61,9 +62,7 @@ def _feedback(made: Dashboard) -> None:
             Says(
                 "Join rate", "Share of the events naming a prediction whose prediction was remembered.", "percentunit"
             ),
-            Ask(
-                f"sum by (model) ({rate('lifelong_joined_events_total', outcome='joined')}) / sum by (model) ({JOINS})"
-            ),
+            Ask(f"{JOINED} / ({NAMED} > 0)"),
             is_share=True,
         )
     )
