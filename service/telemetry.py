@@ -94,7 +94,8 @@ def families(model: str, totals: Totals, present: Present) -> list[Metric]:
         "lifelong_joined_events_total": _joins("service", totals.joins),
     }
     if (status := present.status) is not None:
-        samples |= _learning(status) | _tasks(status) | {"lifelong_matrix_accuracy_ratio": _cells(status.matrix)}
+        samples |= _single(status) | _counted(status) | _tasks(status)
+        samples["lifelong_matrix_accuracy_ratio"] = _cells(status.matrix)
         samples["lifelong_joined_events_total"] += _joins("trainer", status.joins)
     made = [_family(name, model, values) for name, values in samples.items() if values]
     by_version = {str(version): durations for version, durations in totals.answers.items()}
@@ -102,42 +103,56 @@ def families(model: str, totals: Totals, present: Present) -> list[Metric]:
     return [*made, *(_histogram(name, model, durations) for name, durations in timed.items() if durations)]
 
 
-def _learning(status: TrainerStatus) -> dict[str, Samples]:
-    matrix = status.matrix
+def _single(status: TrainerStatus) -> dict[str, Samples]:
+    """What has one value a model, where it has one."""
+    values = _measured(status) | _told(status)
+    return {name: [((), value)] for name, value in values.items() if value is not None}
+
+
+def _measured(status: TrainerStatus) -> dict[str, float | None]:
     accuracies = [task.accuracy for task in status.tasks if task.accuracy is not None]
-    ledger = {name: getattr(status.ledger, name) for name in status.ledger.__struct_fields__}
-    values = {
-        "lifelong_average_accuracy_ratio": matrix.average_accuracy,
-        "lifelong_backward_transfer_ratio": matrix.backward_transfer,
-        "lifelong_forward_transfer_ratio": matrix.forward_transfer,
+    return {
+        "lifelong_average_accuracy_ratio": status.matrix.average_accuracy,
+        "lifelong_backward_transfer_ratio": status.matrix.backward_transfer,
+        "lifelong_forward_transfer_ratio": status.matrix.forward_transfer,
         "lifelong_worst_task_accuracy_ratio": min(accuracies, default=None),
-        "lifelong_lag_events": status.lag,
-        "lifelong_train_step_seconds": status.seconds.train_step,
-        "lifelong_rate_curvature_ratio": status.guards.rate_curvature,
-        "lifelong_skipped_steps_total": status.guards.skipped_steps,
-        "lifelong_restored_rounds_total": status.guards.restored_rounds,
-        "lifelong_quarantined_rows_total": status.guards.quarantined_rows,
-        "lifelong_round_seconds": status.seconds.round,
-        "lifelong_decision_seconds": status.seconds.decision,
-        "lifelong_consolidation_seconds": status.seconds.consolidation,
-        "lifelong_event_to_served_seconds": status.seconds.event_to_served,
-        "lifelong_last_event_timestamp_seconds": status.times.event,
-        "lifelong_last_round_timestamp_seconds": status.times.round,
-        "lifelong_promotion_timestamp_seconds": status.promoted_at or None,
-        "lifelong_rollback_timestamp_seconds": status.times.rollback,
         "lifelong_forgetting_budget_ratio": status.limits.budget if status.limits else None,
         "lifelong_max_drop_ratio": status.limits.max_drop if status.limits else None,
+    }
+
+
+def _told(status: TrainerStatus) -> dict[str, float | None]:
+    guards, seconds, times = status.guards, status.seconds, status.times
+    return {
+        "lifelong_lag_events": status.lag,
+        "lifelong_train_step_seconds": seconds.train_step,
+        "lifelong_rate_curvature_ratio": guards.rate_curvature,
+        "lifelong_skipped_steps_total": guards.skipped_steps,
+        "lifelong_restored_rounds_total": guards.restored_rounds,
+        "lifelong_quarantined_rows_total": guards.quarantined_rows,
+        "lifelong_round_seconds": seconds.round,
+        "lifelong_decision_seconds": seconds.decision,
+        "lifelong_consolidation_seconds": seconds.consolidation,
+        "lifelong_event_to_served_seconds": seconds.event_to_served,
+        "lifelong_last_event_timestamp_seconds": times.event,
+        "lifelong_last_round_timestamp_seconds": times.round,
+        "lifelong_promotion_timestamp_seconds": status.promoted_at or None,
+        "lifelong_rollback_timestamp_seconds": times.rollback,
         "lifelong_registry_lag_versions": status.registry_lag,
     }
-    samples: dict[str, Samples] = {name: [((), value)] for name, value in values.items() if value is not None}
-    samples["lifelong_events"] = [((state,), n) for state, n in ledger.items()]
-    samples["lifelong_gate_decisions_total"] = [((verdict,), status.gate.get(verdict, 0)) for verdict in VERDICTS]
-    samples["lifelong_gate_reasons_total"] = [
-        ((verdict, code), status.reasons.get(verdict, {}).get(code, 0)) for verdict in VERDICTS for code in CODES
-    ]
-    if status.version:
-        samples["lifelong_champion_version_info"] = [((str(status.version),), 1)]
-    return samples
+
+
+def _counted(status: TrainerStatus) -> dict[str, Samples]:
+    """Events by where they are, the gate's decisions and reasons, and the version served, if there is one."""
+    ledger = status.ledger
+    return {
+        "lifelong_events": [((state,), getattr(ledger, state)) for state in ledger.__struct_fields__],
+        "lifelong_gate_decisions_total": [((verdict,), status.gate.get(verdict, 0)) for verdict in VERDICTS],
+        "lifelong_gate_reasons_total": [
+            ((verdict, code), status.reasons.get(verdict, {}).get(code, 0)) for verdict in VERDICTS for code in CODES
+        ],
+        "lifelong_champion_version_info": [((str(status.version),), 1)] if status.version else [],
+    }
 
 
 def _tasks(status: TrainerStatus) -> dict[str, Samples]:
