@@ -119,33 +119,39 @@ class Reporter:
 
     def status(self) -> TrainerStatus:
         """The trainer's status at this moment."""
-        stores, ingest = self._sources.stores, self._sources.ingest
-        aliases = stores.history.aliases()
-        ledger = ingest.ledger()
+        course, ingest, promoter = self._sources.course, self._sources.ingest, self._sources.promoter
+        return replace(
+            self._standing(),
+            capacity=course.network.capacity(),
+            guards=self._guards,
+            reasons=self._reasons,
+            limits=promoter.limits,
+            times=self._times(),
+            joins=dict(ingest.joins),
+            workers=course.learner.workers,
+        )
+
+    def _standing(self) -> TrainerStatus:
+        """Where learning and serving stand, without how it came to that."""
+        stores, ingest, course = self._sources.stores, self._sources.ingest, self._sources.course
+        aliases, ledger = stores.history.aliases(), ingest.ledger()
         return TrainerStatus(
             model=self._model,
             version=aliases.champion,
             generation=aliases.generation,
-            round=self._sources.course.step,
+            round=course.step,
             processed_through=ingest.progress.through,
             served_position=self._served_position(aliases),
-            labels=list(dict.fromkeys(column.label for column in self._sources.course.network.columns)),
+            labels=list(dict.fromkeys(column.label for column in course.network.columns)),
             tasks=self._tasks(),
             matrix=self.matrix(),
             ledger=ledger,
             gate=self._gate,
             seconds=self._durations,
-            device=str(self._sources.course.network.theta.device),
+            device=str(course.network.theta.device),
             registry_lag=stores.history.registry_lag(),
             promoted_at=stores.history.promoted_at(),
             lag=ledger.pending,
-            capacity=self._sources.course.network.capacity(),
-            guards=self._guards,
-            reasons=self._reasons,
-            limits=self._sources.promoter.limits,
-            times=self._times(),
-            joins=dict(ingest.joins),
-            workers=self._sources.course.learner.workers,
         )
 
     def _count(self, decision: Decision) -> None:
