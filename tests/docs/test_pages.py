@@ -31,12 +31,14 @@ READ = {
     "CONTRIBUTING.md": "the whole suite of tests",
     "docs/benchmarks.md": "hours of measuring",
     **dict.fromkeys(
-        (f"docs/benchmarks/{table}.md" for table in ("avalanche", "clinc150", "serving", "vandeven")),
+        (f"docs/benchmarks/{table}.md" for table in ("avalanche", "clinc150", "parallel", "serving", "vandeven")),
         "hours of learning or measuring",
     ),
     "docs/compose.md": "a Docker engine with Compose",
     "docs/forgetting.md": "minutes of learning, and MNIST",
     "docs/image.md": "a Docker engine; `make image-test` does the same without one",
+    "docs/scaling.md": "minutes of simulation",
+    "docs/kubernetes.md": "a Kubernetes cluster; `make cluster-test` shows what needs no nodes",
 }
 """What the commands of these pages need and a test has not: they are only checked to exist."""
 
