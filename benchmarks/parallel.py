@@ -16,9 +16,9 @@ from statistics import median
 from typing import Annotated, Any, NamedTuple
 
 import torch
-import torch.distributed as dist
 import typer
 from rich.table import Table
+from torch.distributed import FileStore  # type: ignore[attr-defined]
 
 from benchmarks.penalty import EWC, REPLAY, rows
 from contracts.inputs import TensorInput
@@ -62,7 +62,8 @@ class TimedRanks(Ranks):
 def learned(rank: int, size: int, place: str, rounds: int) -> Measured:
     """What the rounds cost one of the processes; the first one fills the buffer and does not count."""
     torch.set_num_threads(1)
-    ranks = TimedRanks(rank, size, dist.FileStore(place, size), torch.device("cpu")) if size > 1 else None
+    store = FileStore(place, size)
+    ranks = TimedRanks(rank, size, store, torch.device("cpu")) if size > 1 else None
     network = build(MlpSpec(hidden=HIDDEN), TensorInput(shape=(784,)), COLUMNS, seed=0)
     settings = LearnerSettings(batch_size=BATCH)
     learner = Learner(network, load([{**REPLAY, "rows": BATCH}, EWC]), settings, ranks)

@@ -16,6 +16,7 @@ from trainer.errors import PeerLost
 if TYPE_CHECKING:
     from trainer.assembly import TrainerConfiguration
     from trainer.learner import Learner
+    from trainer.settings import LearnerSettings
 
 LOG = logging.getLogger(__name__)
 PEER_SECONDS = 30.0
@@ -70,14 +71,15 @@ class RayCrew:
     """The peers of one trainer that came in time; `ranks` joins them and their leader, who made this."""
 
     def __init__(self, config: "TrainerConfiguration", configuration: str) -> None:
-        """Starts `learner.workers` − 1 peers and waits for them, half a minute at most.
+        """Starts `learner.workers` − 1 peers and waits, half a minute at most, for those that there is room for.
 
         Raises:
             PeerLost: one that came was gone again.
         """
         actors = [_start(config, configuration) for _ in range(config.learner.workers - 1)]
         pings = [actor.ping.remote() for actor in actors]
-        _, self._late = ray.wait(pings, num_returns=len(pings), timeout=PEER_SECONDS)
+        awaited = min(len(pings), _room(config.learner))
+        _, self._late = ray.wait(pings, num_returns=max(1, awaited), timeout=PEER_SECONDS if awaited > 0 else 0)
         self._actors = actors  # those that come late are still wanted
         self._peers = [actor for actor, ping in zip(actors, pings, strict=True) if ping not in self._late]
         if self._late:
@@ -143,6 +145,14 @@ def _start(config: "TrainerConfiguration", configuration: str) -> Any:
         scheduling_strategy=PLACEMENTS[learner.placement],
     )
     return placed.remote(configuration)
+
+
+def _room(learner: "LearnerSettings") -> int:
+    """How many peers the cluster could hold, were all of it theirs and their leader's."""
+    there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    if learner.num_gpus:
+        return int(there.get("GPU", 0) / learner.num_gpus) - 1
+    return int(there.get("CPU", 0) / learner.threads)
 
 
 def _ranks(config: "TrainerConfiguration", rank: int, size: int, store: Any) -> Any:
