@@ -93,7 +93,8 @@ LABELS = {
     "`ok`, `client_gone` or the `error` code of the answer",
     "verdict": "`promote`, `refuse`, `hold`",
     "reason": "the codes below",
-    "version": f"the {MAX_TASK_SERIES} versions that answered last, {MAX_TIMED_VERSIONS} of them where there are histograms",
+    "version": f"the {MAX_TASK_SERIES} versions that answered last, {MAX_TIMED_VERSIONS} of them where there are "
+    "histograms",
     "route": "`predict`, `infer`, `explain`, `feedback`",
 }
 REASONS: dict[Reason, str] = {

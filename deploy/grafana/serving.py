@@ -97,7 +97,7 @@ def _versions(made: Dashboard) -> None:
     )
     made.with_panel(
         lines(
-            Says("Latency by version", "p95 of answered predict and infer requests, the newest eight versions.", "s"),
+            Says("Latency by version", "p95 of answered requests, for the eight versions that answered last.", "s"),
             Ask(quantile(0.95, "lifelong_answer_seconds", "version"), "version {{version}}"),
         )
     )
