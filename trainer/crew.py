@@ -174,7 +174,7 @@ def _all_of(answers: Sequence[Any]) -> None:
     try:
         ray.get(list(answers))
     except RayError as error:
-        raise PeerLost("peer_lost", "a process that learns along is gone") from error
+        raise PeerLost("a process that learns along is gone") from error
 
 
 def _is_well(ping: Any) -> bool:

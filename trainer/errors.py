@@ -15,8 +15,11 @@ class CorruptState(LifelongError):
     """A file of the state directory is damaged, and nothing else there tells what it held."""
 
 
-class PeerLost(LifelongError):
-    """A process that learns along has ended or does not answer: the trainer starts again, from its record."""
+class PeerLost(Exception):
+    """A process that learns along has ended or does not answer: the trainer starts again, from its record.
+
+    It is no `LifelongError`, so that it never becomes the answer to a command.
+    """
 
 
 class ForeignState(LifelongError):

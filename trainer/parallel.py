@@ -152,7 +152,7 @@ def _together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise PeerLost("peer_lost", "a process that learns along is gone") from error
+        raise PeerLost("a process that learns along is gone") from error
 
 
 @contextmanager

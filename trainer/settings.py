@@ -15,7 +15,7 @@ class LearnerSettings(Specification):
     `min_steps` steps: those that follow its one pass learn samples of `extra_rows` rows of it and of recent events.
     With `precision: bfloat16` the products of matrices are computed in that type while it learns, and nothing else is:
     quicker where the processor has instructions for it. With `graphs`, steps on a GPU are captured as CUDA graphs where
-    the strategies allow it; modules must do the same in each step.
+    the strategies allow it; modules must do the same in each step. Several workers capture none.
 
     With `workers`, so many processes learn the model together, each with its own `num_gpus` and `threads`: rows of a
     step, and the inputs that replay keeps, are shared out among them. Ray looks for room on one node first, or by

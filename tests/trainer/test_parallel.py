@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from contracts.errors import InvalidConfiguration
+from contracts.errors import InvalidConfiguration, LifelongError
 from contracts.labels import Column
 from networks.flat import Network
 from tests.trainer.ranks import Processes
 from tests.trainer.stream import SETTINGS, WIDTH, Stream, learn, network
 from trainer.catalogue import check_divisible, kinds, load, strategy_class
+from trainer.errors import PeerLost
 from trainer.learner import Learner
 from trainer.memory import ReplayBuffer
 from trainer.parallel import Ranks, require_row_by_row
@@ -132,6 +133,23 @@ def astray(ranks: Ranks | None) -> Tensor:
 def test_a_round_begins_with_the_leaders_parameters(processes: Processes) -> None:
     one, other = processes.run(2, astray)
     assert torch.equal(one, other)
+
+
+def deserted(ranks: Ranks) -> str:
+    """Adds up with processes of which one has left."""
+    if ranks.rank:
+        return "left"
+    try:
+        ranks.add_up(torch.ones(4))
+    except LifelongError:
+        return "answered"
+    except PeerLost:
+        return "noticed"
+    return "added"
+
+
+def test_a_process_that_is_gone_is_noticed_and_is_no_answer_to_a_command(processes: Processes) -> None:
+    assert processes.run(2, deserted) == ["noticed", "left"]
 
 
 def test_a_divided_buffer_holds_the_inputs_that_it_owns_alone() -> None:
