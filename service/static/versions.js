@@ -11,22 +11,26 @@ export function showVersions(store, rollBack) {
   const items = at("versions");
   const known = new Map([...items.children].map((item) => [item.dataset.version, item]));
   renderOnce(at("versions-empty"), versions.length || !status, () => (versions.length || !status ? "" : h("p", { class: "empty" }, EMPTY)));
-  const shown = fold(store);
-  const wanted = shown.map((record) => itemOf(record, known.get(String(record.version)), status, rollBack));
+  const isWhole = at("all-versions").getAttribute("aria-expanded") === "true";
+  showFolding(store, isWhole);
+  const wanted = shown(store, isWhole).map((record) => itemOf(record, known.get(String(record.version)), status, rollBack));
   const isSame = wanted.length === items.children.length && wanted.every((item, index) => item === items.children[index]);
   if (!isSame) items.replaceChildren(...wanted);
 }
 
-/** The versions to show: all of them, or the newest and the one served; and the buttons that lead to the others. */
-function fold({ versions, nextPage, status }) {
+/** The versions to show: all of them, or the newest and the one served. */
+function shown({ versions, status }, isWhole) {
+  return isWhole ? versions : versions.filter(({ version }, index) => index < NEWEST || version === status?.version);
+}
+
+/** The buttons that lead to the versions that are not shown, and back. */
+function showFolding(store, isWhole) {
+  const { versions, nextPage } = store;
   const button = at("all-versions");
-  const isWhole = button.getAttribute("aria-expanded") === "true";
-  const newest = versions.filter(({ version }, index) => index < NEWEST || version === status?.version);
-  button.hidden = newest.length === versions.length && !nextPage;
+  button.hidden = shown(store, false).length === versions.length && !nextPage;
   const all = nextPage ? `Show ${count(versions.length)} and older` : `Show all ${count(versions.length)}`;
   button.textContent = isWhole ? `Show the newest ${NEWEST}` : all;
   at("older").hidden = !isWhole || !nextPage;
-  return isWhole ? versions : newest;
 }
 
 /** Shows all versions if few were shown, and few if all were. */
@@ -46,12 +50,12 @@ function itemOf(record, existing, status, rollBack) {
 
 function headOf({ version, probes, lineage, aliases }, isServed, rollBack) {
   const [word, kind] = VERDICTS[probes.decision.verdict];
-  const shown = isServed ? ["served now", "is-served"] : [word, kind];
+  const badge = isServed ? ["served now", "is-served"] : [word, kind];
   const other = aliases.filter((alias) => alias !== "champion").map((alias) => h("span", { class: "badge" }, alias));
   const canReturn = !isServed && probes.decision.verdict === "promote";
   return [
     h("h3", { class: "version-name" }, `Version ${version}`),
-    h("span", { class: "badges" }, h("span", { class: `badge ${shown[1]}` }, shown[0]), other),
+    h("span", { class: "badges" }, h("span", { class: `badge ${badge[1]}` }, badge[0]), other),
     h("span", { class: "measured" }, h("span", { class: "strip", "aria-hidden": "true" }, probes.accuracy.map((value, index) =>
       h("span", { class: "square heat", "--heat": value, title: `${probes.tasks[index]}: ${percent(value)}` }))),
       h("span", { class: "version-accuracy" }, probes.accuracy.length ? percent(mean(probes.accuracy)) : "")),
