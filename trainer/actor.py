@@ -19,11 +19,13 @@ from trainer.crew import EXIT_CODE, NICENESS, ending_where_a_peer_is_lost, recru
 
 WAIT_SECONDS = 0.02
 COMMAND_SECONDS = 600.0
+HEARD_SECONDS = 2.0
+"""How long the answer to a command waits for the hub to know what came of it; a hub that is away hears it later."""
 Command = tuple[Callable[[], dict[str, Any]], "Future[dict[str, Any]]"]
 
 
 class HubLink:
-    """The service's hub seen from the trainer; nothing waits for it, and what it missed it is sent again.
+    """The service's hub seen from the trainer; learning never waits for it, and what it missed it is sent again.
 
     A hub that is away is looked for again at every call; what is said meanwhile is lost, but for what is sent again.
     """
@@ -32,6 +34,7 @@ class HubLink:
         self._name = hub_name(model)
         self._hub: Any = None
         self._answer: Any = None
+        self._said: dict[str, Any] = {}
         self._reported = 0
 
     def announce(self, generation: int, files: dict[str, bytes]) -> None:
@@ -54,6 +57,11 @@ class HubLink:
         """Sends the list of versions."""
         self._send("remember", [msgspec.json.encode(record) for record in versions])
 
+    def wait_heard(self) -> None:
+        """Waits, 2 seconds at most, until the hub has taken the last of each kind; any thread may call this."""
+        said = list(self._said.values())
+        ray.wait(said, num_returns=len(said), timeout=HEARD_SECONDS)
+
     def _has_all(self) -> bool:
         if self._answer is None or not ray.wait([self._answer], timeout=0)[0]:
             return True
@@ -70,7 +78,8 @@ class HubLink:
             self._hub = self._hub or ray.get_actor(self._name, namespace=NAMESPACE)
         except (ValueError, RayError):
             return None
-        return getattr(self._hub, method).remote(*arguments)
+        answer = self._said[method] = getattr(self._hub, method).remote(*arguments)
+        return answer
 
 
 class TrainerActor:
@@ -89,7 +98,8 @@ class TrainerActor:
         self._commands: SimpleQueue[Command] = SimpleQueue()
         self._is_stopping = False
         self._mirror = mirror(config)
-        self._trainer = assemble(config, HubLink(config.model), self._mirror.wake, self._crew)
+        self._link = HubLink(config.model)
+        self._trainer = assemble(config, self._link, self._mirror.wake, self._crew)
         with ending_where_a_peer_is_lost():
             self._trainer.begin()  # here, so that what prevents it is the actor's own last word
         gc.freeze()  # what is loaded by now stays: searching it again and again took a third of reading feedback
@@ -118,12 +128,14 @@ class TrainerActor:
         answer: Future[dict[str, Any]] = Future()
         self._commands.put((action, answer))
         try:
-            return msgspec.json.encode(answer.result(COMMAND_SECONDS))
+            done = answer.result(COMMAND_SECONDS)
         except LifelongError as error:
             return msgspec.json.encode({"error": error.code, "detail": error.detail})
         except TimeoutError:
             detail = "the trainer is still busy; the command is carried out when it is done"
             return msgspec.json.encode({"error": "trainer_busy", "detail": detail})
+        self._link.wait_heard()  # so that who asks the service now is told of it
+        return msgspec.json.encode(done)
 
     def _run(self) -> None:
         try:

@@ -1,6 +1,7 @@
 """The trainer's link to the hub: looked up again when it is lost, and sent again what it lacks, once."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,16 +16,17 @@ pytestmark = pytest.mark.unit
 
 
 class Method(NamedTuple):
-    """A remote method, carried out at once."""
+    """A remote method, carried out at once or, by a busy actor, when its answer is waited for."""
 
     remote: Callable[..., Any]
 
 
 class HubActor:
-    """A hub's handle, and the names of the calls that reached it; a dead one answers nothing."""
+    """A hub's handle, and the names of the calls that reached it; a dead one answers nothing, a busy one later."""
 
     def __init__(self) -> None:
         self.is_dead = False
+        self.is_busy = False
         self.calls: list[str] = []
         self._known = {"generation": 0, "versions": 0}
 
@@ -44,18 +46,21 @@ class HubActor:
         return self._method("report", lambda _status: {})
 
     def _method(self, name: str, learn: Callable[..., dict[str, int]]) -> Method:
-        def remote(*arguments: Any) -> Any:
-            if self.is_dead:
-                return ActorDiedError()
+        def heard(*arguments: Any) -> dict[str, int]:
             self.calls.append(name)
             self._known = self._known | learn(*arguments)
             return self._known
+
+        def remote(*arguments: Any) -> Any:
+            if self.is_dead:
+                return ActorDiedError()
+            return partial(heard, *arguments) if self.is_busy else heard(*arguments)
 
         return Method(remote)
 
 
 class Cluster:
-    """The part of Ray that the link uses: at most one hub under its name, and answers that are there at once."""
+    """The part of Ray that the link uses: at most one hub under its name, and its answers."""
 
     def __init__(self) -> None:
         self.hub: HubActor | None = HubActor()
@@ -66,8 +71,12 @@ class Cluster:
             raise ValueError
         return self.hub
 
-    def wait(self, answers: Sequence[Any], **_options: float) -> tuple[Sequence[Any], Sequence[Any]]:
-        """All answers are there."""
+    def wait(
+        self, answers: Sequence[Any], num_returns: int = 1, timeout: float = 0.0
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """All answers are there, those of a busy hub once so many are waited for."""
+        for late in filter(callable, answers[:num_returns] if timeout else []):
+            late()
         return answers, []
 
     def get(self, answer: Any) -> Any:
@@ -110,6 +119,18 @@ def test_a_promotion_is_sent_once(cluster: Cluster) -> None:
     report(link, 2)
     report(link, 2)
     assert cluster.hub.calls == ["announce", "report", "report"]
+
+
+def test_a_command_waits_until_a_busy_hub_has_heard_all_that_came_of_it(cluster: Cluster) -> None:
+    link = begun(cluster)
+    assert cluster.hub is not None
+    cluster.hub.is_busy = True
+    cluster.hub.calls.clear()
+    link.announce(2, {})
+    report(link, 2)
+    assert cluster.hub.calls == []
+    link.wait_heard()
+    assert sorted(cluster.hub.calls) == ["announce", "report"]
 
 
 def test_a_hub_that_follows_a_dead_one_is_found_and_sent_everything(cluster: Cluster) -> None:
