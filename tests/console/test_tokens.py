@@ -17,23 +17,25 @@ WRONG = "ll_nobody-was-given-this-one"
 
 
 @pytest.fixture(scope="module")
-def configuration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def configurations(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A model that no test teaches, which the page shows first, and one that a test does."""
     directory = tmp_path_factory.mktemp("guarded")
     serving = {"tokens": str(directory / "tokens.json")}
-    return written(directory, "guarded", {"input": IMAGE, "probes": ALL_LEARNED, "service": serving})
+    settings = {"input": IMAGE, "probes": ALL_LEARNED, "service": serving}
+    return [written(directory, name, settings) for name in ("guarded", "taught")]
 
 
 @pytest.fixture(scope="module")
-def secrets(configuration: Path) -> dict[str, str]:
+def secrets(configurations: list[Path]) -> dict[str, str]:
     """The tokens that the service starts with, by their names."""
-    return {name: tokens.add(configuration, name, roles) for name, roles in ROLES.items()}
+    return {name: tokens.add(configurations[0], name, roles) for name, roles in ROLES.items()}
 
 
 @pytest.fixture(scope="module")
-def service(configuration: Path, secrets: dict[str, str]) -> Iterator[Service]:
+def service(configurations: list[Path], secrets: dict[str, str]) -> Iterator[Service]:
     """A service with a token file, in the place of the package's open one."""
     assert secrets
-    with running(configuration.parent, [configuration]) as service:
+    with running(configurations[0].parent, configurations) as service:
         yield service
 
 
@@ -90,6 +92,7 @@ def test_a_token_with_the_role_teaches_but_only_an_operator_closes_a_task(
 ) -> None:
     page = console.page
     give(console, secrets["teacher"])
+    page.locator("#model").select_option("taught")
     teach(console, "dash")
     assert console.wait_settled().startswith("served after")
     assert console.answer() == "dash"
@@ -99,10 +102,12 @@ def test_a_token_with_the_role_teaches_but_only_an_operator_closes_a_task(
     expect(page.locator("#confirm-fault")).to_contain_text("operate")
 
 
-def test_a_revoked_token_is_asked_for_again(console: Console, configuration: Path, secrets: dict[str, str]) -> None:
+def test_a_revoked_token_is_asked_for_again(
+    console: Console, configurations: list[Path], secrets: dict[str, str]
+) -> None:
     give(console, secrets["guest"])
     expect(console.page.locator("#live")).to_have_text("live")
-    tokens.revoke(configuration, "guest")
+    tokens.revoke(configurations[0], "guest")
     expect(console.page.get_by_role("dialog")).to_contain_text("was not accepted")
     expect(console.page.locator("#live")).to_have_text("waiting for a token")
 
