@@ -93,6 +93,15 @@ def test_a_command_in_a_sentence_exists(page: Path) -> None:
 def test_a_page_with_commands_is_walked_or_it_is_said_why_not() -> None:
     assert not WALKED & READ.keys()
     assert {block.page for block in BLOCKS if block.commands()} == WALKED | READ.keys()
+    tests = "".join((Path(__file__).parent / name).read_text() for name in ("test_walks.py", "test_kafka.py"))
+    assert not [page for page in WALKED if f'"{page.removeprefix("docs/")}"' not in tests]
+
+
+def test_a_program_in_a_page_is_a_file_that_its_commands_use() -> None:
+    """Those of `docs/client.md` are run by `tests/lifelong/test_client_service.py`."""
+    programs = [block for block in BLOCKS if block.language == "python" and block.page != "docs/client.md"]
+    assert programs
+    assert all(block.title and block.page in WALKED for block in programs)
 
 
 @pytest.mark.parametrize(
