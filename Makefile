@@ -8,7 +8,7 @@ DEBIAN_PACKAGES := chromium curl postgresql prometheus
 PYTEST_ARGUMENTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check nightly lock bench bench-reference docs image-test debian-packages clean
+.PHONY: help install demo test check nightly lock bench bench-reference docs image-test cluster-test debian-packages clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -47,6 +47,9 @@ image-test: ## build the image and run it, without a Docker engine
 docs: $(VENV)/.installed-dev ## the reference from the code, and all of docs/ as a site in build/site
 	$(BIN)/python -m deploy.reference
 	$(BIN)/zensical build --strict
+
+cluster-test: ## give the Helm chart to a real Kubernetes API server; the first time builds it, for half an hour
+	deploy/cluster-test
 
 clean: ## remove what builds and tests leave behind; .venv and state stay
 	rm -rf build dist .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
