@@ -57,6 +57,7 @@ def directory(settings: Settings, state: Path) -> Path:
 def start_hub(settings: Settings, state: Path, outlives_driver: bool = False) -> Any:
     """Starts the model's hub and returns at once; it lives for as long as this handle does.
 
+    It runs on this program's node, and elsewhere only when that is lost: a trainer may go without taking it along.
     One that outlives its driver lives until the cluster ends; where there is one of this model, it is that one.
     """
     registry = partial(Registry, settings.model, settings.registry.uri, directory(settings, state))
@@ -66,7 +67,14 @@ def start_hub(settings: Settings, state: Path, outlives_driver: bool = False) ->
         outbox = partial(Outbox, path, settings.feedback, settings.model)
     actor: Any = ray.remote(HubActor)
     lasting = {"lifetime": "detached", "get_if_exists": True} if outlives_driver else {}
-    placed = actor.options(name=hub_name(settings.model), namespace=NAMESPACE, num_cpus=0, max_restarts=-1, **lasting)
+    placed = actor.options(
+        name=hub_name(settings.model),
+        namespace=NAMESPACE,
+        num_cpus=0,
+        max_restarts=-1,
+        scheduling_strategy=_here(is_fixed=False),
+        **lasting,
+    )
     specification = {name: getattr(settings, name).model_dump(mode="json") for name in ("input", "labels")}
     specification["promotion"] = {"mode": settings.promotion.mode}
     return placed.remote(settings.model, registry, outbox, specification)
@@ -78,7 +86,6 @@ def start_trainer(settings: Settings, state: Path, is_here: bool = False) -> Any
     `is_here` keeps it on this program's node; else Ray chooses one that has its GPUs.
     """
     actor: Any = ray.remote(TrainerActor)
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     placed = actor.options(
         name=trainer_name(settings.model),
         namespace=NAMESPACE,
@@ -86,7 +93,7 @@ def start_trainer(settings: Settings, state: Path, is_here: bool = False) -> Any
         num_gpus=settings.learner.num_gpus,
         max_restarts=-1,
         max_concurrency=COMMANDS_AT_A_TIME,
-        scheduling_strategy=here if is_here else "DEFAULT",
+        scheduling_strategy=_here(is_fixed=True) if is_here else "DEFAULT",
     )
     return placed.remote(training(settings, state))
 
@@ -114,6 +121,11 @@ def stop(trainers: Sequence[Any]) -> None:
     """Lets trainers end at a checkpoint. Their state is safe without it; the next start is quicker with it."""
     stopped = [trainer.stop.remote() for trainer in trainers]
     ray.wait(stopped, num_returns=len(stopped), timeout=STOP_SECONDS)
+
+
+def _here(is_fixed: bool) -> NodeAffinitySchedulingStrategy:
+    """This program's node; what is not fixed to it goes elsewhere when it is lost."""
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=not is_fixed)
 
 
 def _revealed(value: Any) -> Any:

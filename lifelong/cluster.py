@@ -43,8 +43,10 @@ def local_cluster(instance: Instance, environment: dict[str, str]) -> Iterator[l
 
 
 @contextlib.contextmanager
-def joined_cluster(address: str, environment: dict[str, str]) -> Iterator[None]:
+def joined_cluster(address: str, environment: dict[str, str]) -> Iterator[list[psutil.Process]]:
     """Joins a cluster that runs already, and leaves it; its processes for this program get the environment too.
+
+    Yields what it cannot live without: the raylet of this node, which ends when the head of the cluster is lost.
 
     Raises:
         ServiceUnreachable: there is no such cluster.
@@ -55,7 +57,7 @@ def joined_cluster(address: str, environment: dict[str, str]) -> Iterator[None]:
     try:
         _join(address, environment)
         _stop_by_signal()
-        yield
+        yield _own_raylet()
     finally:
         with _uninterrupted():
             ray.shutdown()
@@ -88,6 +90,14 @@ def _join(address: str, environment: dict[str, str]) -> None:
         ray.init(address=address, namespace=NAMESPACE, logging_level=logging.WARNING, **options)
     except ConnectionError:
         raise ServiceUnreachable("no_cluster", f"no Ray cluster answers at {address}") from None
+
+
+def _own_raylet() -> list[psutil.Process]:
+    import ray
+
+    node = ray.get_runtime_context().get_node_id()
+    named = [process for process in psutil.process_iter(["name", "cmdline"]) if process.info["name"] == "raylet"]
+    return [process for process in named if any(node in word for word in process.info["cmdline"] or [])]
 
 
 def is_warning(record: logging.LogRecord) -> bool:

@@ -8,21 +8,23 @@ import contextlib
 import logging
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from contracts.status import NAMESPACE, hub_name
+import psutil
+
+from contracts.status import NAMESPACE, hub_name, trainer_name
 from lifelong.client import wait_ready
-from lifelong.cluster import is_warning, joined_cluster
+from lifelong.cluster import is_warning, joined_cluster, require_alive
 from lifelong.errors import ServiceUnreachable
 from lifelong.output import stderr
 from lifelong.settings import Settings
 from lifelong.tokens import require_guarded
-from lifelong.up import READY_SECONDS, Place
+from lifelong.up import READY_SECONDS, Place, while_alive
 from service.environment import environment
 
-HUB_SECONDS = 600.0
+TURN_SECONDS = 600.0
 POLL_SECONDS = 1.0
 
 
@@ -32,42 +34,44 @@ def run_service(models: Sequence[Settings], place: Place, cluster: str) -> None:
     Raises:
         InvalidConfiguration: others could reach the service without a token.
         ServiceUnreachable: the cluster cannot be joined, or nothing got ready in time.
+        ClusterLost: it was joined and ended.
     """
     require_guarded(models[0].service, place.host)
     with tempfile.TemporaryDirectory(prefix="ll-", dir="/tmp") as directory:
         variables = environment(Path(directory))
-        with joined_cluster(cluster, variables), _serving(models, place):
+        with joined_cluster(cluster, variables) as essential, _serving(models, place, essential):
             wait_ready(place.address, READY_SECONDS)
             stderr().print(f"serving at {place.address}; Ctrl-C stops")
-            _wait()
+            _wait(essential)
             stderr().print("stopping")
 
 
 def run_trainers(models: Sequence[Settings], state: Path, cluster: str, is_here: bool) -> None:
-    """Runs the trainers until Ctrl-C or SIGTERM; waits for the service half first.
+    """Runs the trainers until Ctrl-C or SIGTERM; waits for the service half, and for the end of a trainer before it.
 
     `is_here` keeps them on the node that this program runs on.
 
     Raises:
         InvalidConfiguration: a trainer cannot be assembled.
-        ServiceUnreachable: the cluster cannot be joined, or there is no service half.
+        ServiceUnreachable: the cluster cannot be joined, there is no service half, or another trainer goes on.
+        ClusterLost: it was joined and ended.
     """
     from lifelong.actors import require_started, start_trainer, stop
 
-    with joined_cluster(cluster, {}):
+    with joined_cluster(cluster, {}) as essential:
         for settings in models:
-            _find_hub(settings.model)
+            _await_turn(settings.model)
         trainers = [start_trainer(settings, state, is_here) for settings in models]
         for settings, trainer in zip(models, trainers, strict=True):
             require_started(settings, trainer)
         stderr().print("training; Ctrl-C stops")
-        _wait()
+        _wait(essential)
         stderr().print("stopping")
-        stop(trainers)
+        while_alive(essential, partial(stop, trainers))
 
 
 @contextlib.contextmanager
-def _serving(models: Sequence[Settings], place: Place) -> Iterator[None]:
+def _serving(models: Sequence[Settings], place: Place, essential: Sequence[psutil.Process]) -> Iterator[None]:
     from ray import serve
 
     from lifelong.actors import hosted, start_hub
@@ -79,23 +83,37 @@ def _serving(models: Sequence[Settings], place: Place) -> Iterator[None]:
     try:
         yield
     finally:
-        serve.shutdown()  # type: ignore[no-untyped-call]
+        while_alive(essential, serve.shutdown)
         hubs.clear()
 
 
-def _find_hub(model: str) -> Any:
+def _await_turn(model: str) -> None:
+    """Returns once the service half runs and no trainer of this model does; that a node was lost is noticed late."""
+    _until(lambda: _runs(hub_name(model)), "no_service", f"{model}: `lifelong serve` does not run on this cluster")
+    _until(lambda: not _runs(trainer_name(model)), "trainer_runs", f"{model}: a trainer runs on this cluster already")
+
+
+def _until(is_so: Callable[[], bool], code: str, detail: str) -> None:
+    deadline = time.monotonic() + TURN_SECONDS
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise ServiceUnreachable(code, detail)
+        time.sleep(POLL_SECONDS)
+
+
+def _runs(actor: str) -> bool:
     import ray
 
-    deadline = time.monotonic() + HUB_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            return ray.get_actor(hub_name(model), namespace=NAMESPACE)
-        except ValueError:
-            time.sleep(POLL_SECONDS)
-    raise ServiceUnreachable("no_service", f"{model}: `lifelong serve` does not run on this cluster")
+    try:
+        ray.get_actor(actor, namespace=NAMESPACE)
+    except ValueError:
+        return False
+    return True
 
 
-def _wait() -> None:
+def _wait(essential: Sequence[psutil.Process]) -> None:
+    """Returns at Ctrl-C or SIGTERM; raises ClusterLost."""
     with contextlib.suppress(KeyboardInterrupt):
         while True:
+            require_alive(essential)
             time.sleep(POLL_SECONDS)

@@ -120,7 +120,7 @@ def _started(models: Sequence[Settings], place: Place, essential: Sequence[psuti
         raise ClusterLost("start_failed", detail) from error
     wait_ready(place.address, READY_SECONDS)
     yield
-    _while_alive(essential, partial(_stop, trainers))
+    while_alive(essential, partial(_stop, trainers))
     hubs.clear()
 
 
@@ -149,7 +149,7 @@ def _stop(trainers: Sequence[Any]) -> None:
     stop(trainers)
 
 
-def _while_alive(essential: Sequence[psutil.Process], action: Callable[[], None]) -> None:
+def while_alive(essential: Sequence[psutil.Process], action: Callable[[], None]) -> None:
     """Runs the action, but leaves it alone when Ray ends meanwhile: a signal to the whole process group ends both."""
     thread = threading.Thread(target=action, daemon=True)
     thread.start()
