@@ -15,6 +15,8 @@ from typing import Any
 
 POLL_SECONDS = 0.2
 MOST_STARTS = 10
+HOME = "home"
+"""Below a container's directory, and not made: its root file system is read-only."""
 ALONE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
 PROGRAMS = f"{Path(sys.executable).parent}{os.pathsep}/usr/local/bin:/usr/bin:/bin"
 
@@ -25,7 +27,7 @@ class Container:
     def __init__(self, name: str, command: list[str], environment: Mapping[str, str], directory: Path) -> None:
         self.name, self.starts = name, 0
         self._command, self._directory = command, directory
-        self._environment = {"PATH": PROGRAMS, "HOME": str(directory), "LANG": "C.UTF-8"} | dict(environment)
+        self._environment = {"PATH": PROGRAMS, "HOME": str(directory / HOME), "LANG": "C.UTF-8"} | dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

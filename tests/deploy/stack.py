@@ -32,7 +32,7 @@ class Stack:
     """The services of the file in the order in which they wait for each other."""
 
     def __init__(self, directory: Path, database: Path) -> None:
-        self._directory = directory
+        self.directory = directory
         self.machine = Machine()
         names = ["gcs", "mlflow", "postgres", "prometheus", "machine"]
         self._ports = dict(zip(names, free_ports(len(names)), strict=True)) | {"service": free_port()}
@@ -59,7 +59,7 @@ class Stack:
             "kafka": self._broker.start,
             "postgres": self._start_postgres,
             "mlflow": self._start_mlflow,
-            "service": lambda: self._start_ours("service", lambda: self._answers(f"{self.address}/v2/health/live")),
+            "service": lambda: self._start_ours("service", self.is_live),
             "trainer": lambda: self._start_ours("trainer", self.is_trained),
             "prometheus": self._start_prometheus,
         }
@@ -78,6 +78,14 @@ class Stack:
         """A client with the operator's token."""
         return Client(self.address, MODEL, token=self.token)
 
+    def is_live(self) -> bool:
+        """What the image's health check asks."""
+        return self._answers(f"{self.address}/v2/health/live")
+
+    def is_ready(self) -> bool:
+        """Whether it knows what to serve."""
+        return self._answers(f"{self.address}/v2/health/ready")
+
     def is_trained(self) -> bool:
         """Whether the service hears from a trainer."""
         with self.client() as client:
@@ -91,20 +99,20 @@ class Stack:
 
     def _configure(self) -> None:
         """The mounted files with this machine's addresses, and the tokens that docs/compose.md makes."""
-        (self._directory / "lifelong").mkdir()  # as the image has it
+        (self.directory / "lifelong").mkdir()  # as the image has it
         text = (DEPLOY / "compose" / "model" / "model.yaml").read_text()
-        (self._directory / "model.yaml").write_text(substituted(text, self._folders()))
-        (self._directory / "rules.yml").write_text((DEPLOY / "prometheus" / "rules.yml").read_text())
+        (self.directory / "model.yaml").write_text(substituted(text, self._folders()))
+        (self.directory / "rules.yml").write_text((DEPLOY / "prometheus" / "rules.yml").read_text())
         text = (DEPLOY / "compose" / "prometheus.yml").read_text()
         own = {"10s": "1s", "service:8000": f"{HERE}:{self._ports['service']}"}
-        (self._directory / "prometheus.yml").write_text(substituted(text, self._folders() | own))
+        (self.directory / "prometheus.yml").write_text(substituted(text, self._folders() | own))
         self.token = self._new_token("operator", "admin")
-        (self._directory / "metrics-token").write_text(self._new_token("prometheus", "predict"))
+        (self.directory / "metrics-token").write_text(self._new_token("prometheus", "predict"))
 
     def _new_token(self, name: str, role: str) -> str:
         environment = self._environment("service") | {"PATH": PROGRAMS}
         command = ["lifelong", "token", "add", "model.yaml", name, "--role", role]
-        made = subprocess.run(command, env=environment, cwd=self._directory, capture_output=True, text=True, check=True)
+        made = subprocess.run(command, env=environment, cwd=self.directory, capture_output=True, text=True, check=True)
         return made.stdout.strip()
 
     def _start_ours(self, name: str, is_healthy: Callable[[], bool]) -> None:
@@ -117,7 +125,7 @@ class Stack:
         }
         command = substituted(words(self.services[name]), self._addresses() | own)
         environment = self._environment(name) | {"RAY_TMPDIR": tempfile.mkdtemp(prefix="ll-", dir="/tmp")}
-        self._run(Container(name, command, environment, self._directory), is_healthy)
+        self._run(Container(name, command, environment, self.directory), is_healthy)
 
     def _start_postgres(self) -> None:
         self._database.prepare()
@@ -131,13 +139,13 @@ class Stack:
         own["postgres:5432"] = f"{HERE}:{self._ports['postgres']}"
         command = substituted(words(self.services["mlflow"]), own)
         environment = substituted(self.services["mlflow"]["environment"], own)
-        container = Container("mlflow", command, environment, self._directory)
+        container = Container("mlflow", command, environment, self.directory)
         self._run(container, lambda: self._answers(f"{self.registry_uri}/health"))
 
     def _start_prometheus(self) -> None:
         own = {"0.0.0.0:9090": f"{HERE}:{self._ports['prometheus']}"} | self._folders()
         command = ["prometheus", *substituted(self.services["prometheus"]["command"], own)]
-        container = Container("prometheus", command, {}, self._directory)
+        container = Container("prometheus", command, {}, self.directory)
         self._run(container, lambda: self._answers(f"{self.prometheus.address}/-/ready"))
 
     def _run(self, container: Container, is_healthy: Callable[[], bool]) -> None:
@@ -156,8 +164,8 @@ class Stack:
 
     def _folders(self) -> dict[str, str]:
         targets = ["/etc/lifelong", "/etc/prometheus", "/run/secrets", "/tmp"]
-        kept = {f"/var/lib/{name}": str(self._directory / name) for name in ("lifelong", "mlflow")}
-        return kept | {"=/prometheus": f"={self._directory}/prometheus"} | dict.fromkeys(targets, str(self._directory))
+        kept = {f"/var/lib/{name}": str(self.directory / name) for name in ("lifelong", "mlflow")}
+        return kept | {"=/prometheus": f"={self.directory}/prometheus"} | dict.fromkeys(targets, str(self.directory))
 
     def _kafka_properties(self) -> str:
         """The image's own rule: `KAFKA_A_B` is the property `a.b`."""

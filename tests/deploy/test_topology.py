@@ -7,10 +7,12 @@ import msgspec
 import numpy as np
 import pytest
 from kafka import KafkaProducer
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from contracts.events import FeedbackEvent
 from lifelong.data import small_digits
+from tests.deploy.containers import HOME
 from tests.deploy.stack import MODEL, Stack, running
 
 pytestmark = [
@@ -57,23 +59,29 @@ def send_by_kafka(stack: Stack, sent: Sequence[FeedbackEvent]) -> None:
 
 
 def wait_learned(stack: Stack, labels: str) -> int:
-    """The version that is served once all that was sent is learned and the labels are these."""
+    """The version that is served, and the registry's champion, once all that was sent is learned."""
+    served: list[int] = []
 
     def is_learned() -> bool:
         with stack.client() as client:
             status = client.status()
-        is_served = status.served_through >= status.processed_through and status.ledger.pending == 0
-        return sorted(status.labels) == list(labels) and is_served and status.registry_lag == 0
+            is_known = sorted(status.labels) == list(labels) and status.ledger.pending == 0
+            if not is_known or status.served_through < status.processed_through:
+                return False
+            served.append(client.predict([instance(0)]).version)
+        return champion(stack) == served[-1]
 
-    stack.machine.until(is_learned, LEARN_SECONDS, f"a version that knows {labels} is served")
-    with stack.client() as client:
-        return client.predict([instance(0)]).version
+    stack.machine.until(is_learned, LEARN_SECONDS, f"a version that knows {labels} is served and registered")
+    return served[-1]
 
 
-def champion(stack: Stack) -> int:
-    """The version that MLflow's registry calls the champion."""
-    found = MlflowClient(stack.registry_uri, stack.registry_uri).get_model_version_by_alias(MODEL, "champion")
-    return int(found.tags["lifelong.version"])
+def champion(stack: Stack) -> int | None:
+    """The version that MLflow's registry calls the champion, as soon as it calls one that."""
+    client = MlflowClient(stack.registry_uri, stack.registry_uri)
+    try:
+        return int(client.get_model_version_by_alias(MODEL, "champion").tags["lifelong.version"])
+    except MlflowException:
+        return None
 
 
 def test_feedback_by_rest_and_kafka_reaches_predictions_registry_and_metrics_and_the_trainer_may_die(
@@ -83,7 +91,6 @@ def test_feedback_by_rest_and_kafka_reaches_predictions_registry_and_metrics_and
         assert client.feedback(events([0, 1], "by-rest")).accepted == PER_TASK
     send_by_kafka(stack, events([2, 3], "by-kafka"))
     version = wait_learned(stack, "0123")
-    assert champion(stack) == version
     stack.prometheus.wait_for(f'lifelong_champion_version_info{{version="{version}"}} == 1')
 
     stack.container("trainer").kill()
@@ -96,11 +103,25 @@ def test_feedback_by_rest_and_kafka_reaches_predictions_registry_and_metrics_and
     stack.container("trainer").start()
     resumed = wait_learned(stack, "012345")
     assert resumed > version
-    assert champion(stack) == resumed
     with stack.client() as client:
         ledger = client.status().ledger
     assert ledger.balances
     assert ledger.trained + ledger.probe + ledger.late == 3 * PER_TASK
+    assert "ValueError" not in stack.container("trainer").log  # it waited until the dead one's name was free
+    assert stack.prometheus.value("max(resets(lifelong_requests_total[1h]))") == 0  # the hub did not die with it
+
+
+def test_when_the_service_goes_the_trainer_joins_its_successor(stack: Stack) -> None:
+    with stack.client() as client:
+        before = client.status()
+        stack.container("service").kill()
+        send_by_kafka(stack, events([6, 7], "meanwhile"))
+        stack.container("service").start()
+        stack.machine.until(
+            stack.is_ready, LEARN_SECONDS, "the service has its champion from the registry or the trainer"
+        )
+        assert client.predict([instance(0)]).version >= before.version
+    assert wait_learned(stack, "01234567") > before.version
 
 
 def test_nothing_is_open_to_strangers(stack: Stack) -> None:
@@ -120,3 +141,7 @@ def test_prometheus_has_read_every_rule(stack: Stack) -> None:
     rules = [rule for group in stack.prometheus.get("rules")["groups"] for rule in group["rules"]]
     assert rules
     assert [rule["lastError"] for rule in rules if rule.get("lastError")] == []
+
+
+def test_nobody_writes_to_a_home_that_cannot_be_written(stack: Stack) -> None:
+    assert not (stack.directory / HOME).exists()
