@@ -137,7 +137,7 @@ def test_the_front_page_gets_the_answers_that_it_shows(front_page: list[Said]) -
         if said.command.startswith("curl -s localhost:8000/v1/models/digits ")
     ]
     assert status["processed_through"] == 3
-    assert any("data: " in said.output for said in front_page if "/stream" in said.command)
+    assert [said.output for said in front_page if "/stream" in said.command] == ["retry: 1000\n"]
 
 
 @pytest.mark.usefixtures("front_page")
