@@ -23,7 +23,7 @@ READY_SECONDS, GLANCE_SECONDS = 300.0, 1.0
 LEARNED_SECONDS = 120.0
 PATIENCE_SECONDS = 60.0
 UP = re.compile(r"(?:\.venv/bin/)?lifelong (up .*?)(?: +#.*)?")
-TEACHES = re.compile(r"\bsend |feedback")
+TEACHES = re.compile(r"lifelong send |post feedback |client\.feedback")
 
 
 class Said(NamedTuple):
@@ -50,6 +50,7 @@ class Walk:
         self._service: subprocess.Popen[bytes] | None = None
         self._serves: list[str] = []
         self._state = directory
+        self._learned: dict[str, int] = {}
         self._stands_for: dict[str, str | Sequence[str]] = {}
         (directory / ".venv").symlink_to(sys.prefix)
         path = f"{Path(sys.prefix, 'bin')}{os.pathsep}{os.environ['PATH']}"
@@ -170,6 +171,9 @@ class Walk:
             log = SqliteLog(self._state / model / "feedback.db")
             position = log.end()[PARTITION] - 1
             log.close()
+            if position == self._learned.get(model, 0):
+                continue
+            self._learned[model] = position
             with Client(self.address, model) as client, contextlib.suppress(ServiceUnreachable):
                 client.wait_processed(position, LEARNED_SECONDS)
                 client.wait_served(position, PATIENCE_SECONDS)
