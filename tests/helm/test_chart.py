@@ -1,6 +1,7 @@
 """What can be said of the chart without Helm; `make cluster-test` gives it to a real API server."""
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -136,3 +137,7 @@ def test_versions_are_those_of_the_project() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["appVersion"] == project["version"]
     assert f"ray[serve]=={chart['annotations']['lifelong/ray-version']}" in project["dependencies"]
+
+
+def test_the_cluster_test_can_be_started() -> None:
+    assert os.access(ROOT / "deploy" / "cluster-test", os.X_OK)
