@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ class Stack:
 
     def __init__(self, directory: Path, database: Path) -> None:
         self.directory = directory
+        self._open = contextlib.ExitStack()
         self.machine = Machine()
         names = ["gcs", "mlflow", "postgres", "prometheus", "machine"]
         self._ports = dict(zip(names, free_ports(len(names)), strict=True)) | {"service": free_port()}
@@ -96,6 +98,7 @@ class Stack:
         self.machine.close()
         self.prometheus.close()
         self._broker.kill()
+        self._open.close()
 
     def _configure(self) -> None:
         """The mounted files with this machine's addresses, and the tokens that docs/compose.md makes."""
@@ -124,7 +127,9 @@ class Stack:
             "--port 8000": f"--port {self._ports['service']}",
         }
         command = substituted(words(self.services[name]), self._addresses() | own)
-        environment = self._environment(name) | {"RAY_TMPDIR": tempfile.mkdtemp(prefix="ll-", dir="/tmp")}
+        temporary = tempfile.mkdtemp(prefix="ll-", dir="/tmp")  # short: sockets lie below it
+        self._open.callback(shutil.rmtree, temporary, ignore_errors=True)
+        environment = self._environment(name) | {"RAY_TMPDIR": temporary}
         self._run(Container(name, command, environment, self.directory), is_healthy)
 
     def _start_postgres(self) -> None:
