@@ -27,7 +27,6 @@ class Deployed:
         self._started: list[subprocess.Popen[bytes]] = []
         self._token = secrets.token_hex(32)
         own = {"RAY_AUTH_MODE": "token", TOKEN_VARIABLE: self._token, "RAY_USAGE_STATS_ENABLED": "0"}
-        own["RAY_raylet_start_wait_time_s"] = "240"  # Ray's own 30 seconds are too few on a busy machine
         programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         root = str(Path(__file__).parents[2])
         self._variables = os.environ | {"PATH": programs, "PYTHONPATH": root} | own
@@ -46,10 +45,13 @@ class Deployed:
         self._until(self._answers, head)
 
     def join(self, then: str) -> None:
-        """A node for which no replica has room, and a command of its own."""
+        """A node for which no replica has room, and a command of its own.
+
+        Ray gives up a node whose parts do not start within seconds, as on a busy machine: Kubernetes would try again.
+        """
         cluster = f"{HERE}:{self._gcs}"
         start = f"ray start --address={cluster} --num-cpus=0 {self._node()}"
-        self._start("joined", f"{start} && exec {then} --cluster {cluster}")
+        self._start("joined", f"until {start}; do sleep 1; done; exec {then} --cluster {cluster}")
 
     def deploy(self, **arguments: Any) -> Any:
         """Hands over a Serve configuration as KubeRay does; returns what became of the application."""
