@@ -75,6 +75,10 @@ class Release:
         """Whether there is a RayService."""
         return self._server.is_there(f"/apis/ray.io/v1/namespaces/{NAME}/rayservices/{NAME}")
 
+    def has_configuration(self, name: str) -> bool:
+        """Whether there is a ConfigMap of this name."""
+        return self._server.is_there(f"/api/v1/namespaces/{NAME}/configmaps/{name}")
+
     def has_state(self) -> bool:
         """Whether there is a claim for the state."""
         return self._server.is_there(f"/api/v1/namespaces/{NAME}/persistentvolumeclaims/{NAME}")
