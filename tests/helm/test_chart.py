@@ -23,7 +23,7 @@ VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
 PROFILES = sorted((CHART / "ci").glob("*-values.yaml"))
-FREE = {"models", "labels", "nodeSelector", "annotations", "requests", "limits", "global"}
+FREE = {"models", "labels", "podLabels", "nodeSelector", "annotations", "requests", "limits", "global"}
 """Whose keys are the user's own."""
 
 
@@ -40,7 +40,7 @@ def profile(path: Path) -> Any:
 def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in values.items():
         name = f"{prefix}{key}"
-        if isinstance(value, dict) and value and key not in {"resources", "labels"}:
+        if isinstance(value, dict) and value and key not in {"resources", "labels", "podLabels"}:
             yield from leaves(value, f"{name}.")
         else:
             yield name
