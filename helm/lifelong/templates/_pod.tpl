@@ -95,11 +95,15 @@ volumes:
 {{- with .saslMechanism }}
 - {name: LIFELONG__FEEDBACK__SASL_MECHANISM, value: {{ . }}}
 {{- end }}
-{{- with .existingSecret }}
+{{- if .existingSecret }}
 - name: LIFELONG__FEEDBACK__USERNAME
-  valueFrom: {secretKeyRef: {name: {{ . }}, key: username}}
+  {{- if .username }}
+  value: {{ .username | quote }}
+  {{- else }}
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: username}}
+  {{- end }}
 - name: LIFELONG__FEEDBACK__PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ . }}, key: password}}
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .passwordKey }}}}
 {{- end }}
 {{- if .caSecret }}
 - {name: LIFELONG__FEEDBACK__CA_FILE, value: /etc/lifelong/kafka/ca.crt}
