@@ -23,7 +23,7 @@ VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
 PROFILES = sorted((CHART / "ci").glob("*-values.yaml"))
-FREE = {"models", "labels", "podLabels", "nodeSelector", "annotations", "requests", "limits", "global"}
+FREE = {"models", "labels", "podLabels", "nodeSelector", "annotations", "podAnnotations", "requests", "limits", "global"}
 """Whose keys are the user's own."""
 
 
@@ -75,6 +75,7 @@ def test_a_wrong_key_is_named(wrong: dict[str, Any]) -> None:
 
 def test_the_schema_knows_the_values_and_nothing_else() -> None:
     def keys(schema: dict[str, Any]) -> Any:
+        schema = SCHEMA["definitions"]["resources"] if "$ref" in schema else schema
         return {key: keys(inner) for key, inner in schema.get("properties", {}).items() if key not in FREE} or None
 
     def given(values: Any) -> Any:

@@ -22,6 +22,9 @@ affinity:
       - topologyKey: kubernetes.io/hostname
         labelSelector:
           matchLabels: {{- include "lifelong.selector" $ | nindent 12 }}
+{{- with $.Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
 {{- with $.Values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -55,6 +58,9 @@ containers:
       - {name: state, mountPath: /var/lib/lifelong}
       - {name: tmp, mountPath: /tmp}
       - {name: shared-mem, mountPath: /dev/shm}
+      {{- with $.Values.extraVolumeMounts }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
 volumes:
   - name: models
     configMap: {name: {{ include "lifelong.configMap" $ }}}
@@ -74,9 +80,12 @@ volumes:
     persistentVolumeClaim: {claimName: {{ default (include "lifelong.fullname" $) $.Values.state.existingClaim }}}
   # Ray's sessions, HAProxy's files and what libraries leave behind.
   - name: tmp
-    emptyDir: {}
+    emptyDir: {sizeLimit: {{ $.Values.temporary.sizeLimit }}}
   - name: shared-mem
     emptyDir: {medium: Memory, sizeLimit: 256Mi}
+  {{- with $.Values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 
 {{- define "lifelong.environment" -}}
