@@ -140,5 +140,17 @@ def test_versions_are_those_of_the_project() -> None:
     assert f"ray[serve]=={chart['annotations']['lifelong/ray-version']}" in project["dependencies"]
 
 
+def test_the_page_says_what_the_pods_ask_for() -> None:
+    asked = [VALUES[part]["resources"]["requests"] for part in ("head", "workers", "trainer")]
+    cpus = [int(cpu[:-1]) / 1000 if cpu.endswith("m") else int(cpu) for cpu in (pod["cpu"] for pod in asked)]
+    gibibytes = [int(pod["memory"].removesuffix("Gi")) for pod in asked]
+    said = []
+    for head, worker, trainer in (cpus, gibibytes):
+        cluster = head + worker * VALUES["workers"]["replicas"]
+        said += [f"{cluster + trainer:g}", f"{2 * cluster + trainer:g}"]
+    page = (ROOT / "docs" / "kubernetes.md").read_text()
+    assert f"{said[0]} CPUs and {said[2]} GiB, and during an upgrade for {said[1]} CPUs and {said[3]} GiB" in page
+
+
 def test_the_cluster_test_can_be_started() -> None:
     assert os.access(ROOT / "deploy" / "cluster-test", os.X_OK)
