@@ -11,6 +11,8 @@ import jsonschema
 import pytest
 import typer.main
 import yaml
+from ray._private import ray_constants
+from ray.dashboard.http_server_agent import PUBLIC_EXACT_PATHS
 
 from lifelong.__main__ import app
 from lifelong.settings import load_settings
@@ -157,6 +159,16 @@ def test_whoever_is_waited_for_says_when_it_is_healthy() -> None:
             assert "healthcheck" in SERVICES[name] or SERVICES[name]["image"] == SERVICES["service"]["image"]
         assert not SERVICES[name].get("healthcheck", {}).get("disable")
     assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text()
+
+
+def test_a_trainer_is_asked_where_rays_agent_answers_anybody() -> None:
+    checks = [SERVICES[name]["healthcheck"]["test"] for name in ("trainer", "trainer-gpu")]
+    ((*program, script), again) = checks
+    assert (program, again) == (["CMD", "python", "-I", "-c"], checks[0])
+    compile(script, "healthcheck", "exec")
+    (port, path) = re.findall(r"'http://127\.0\.0\.1:(\d+)(/\S+)'", script)[0]
+    assert int(port) == ray_constants.DEFAULT_DASHBOARD_AGENT_LISTEN_PORT
+    assert path in PUBLIC_EXACT_PATHS
 
 
 @pytest.mark.parametrize("profile", ["", *PROFILES])
