@@ -23,7 +23,8 @@ VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
 PROFILES = sorted((CHART / "ci").glob("*-values.yaml"))
-FREE = {"models", "labels", "podLabels", "nodeSelector", "annotations", "podAnnotations", "requests", "limits", "global"}
+FREE = {"models", "labels", "podLabels", "annotations", "podAnnotations", "nodeSelector"}
+FREE |= {"requests", "limits", "global"}
 """Whose keys are the user's own."""
 
 
