@@ -17,7 +17,7 @@ import psutil
 from contracts.status import NAMESPACE, hub_name, trainer_name
 from lifelong.client import wait_ready
 from lifelong.cluster import is_warning, joined_cluster, require_alive
-from lifelong.errors import ServiceUnreachable
+from lifelong.errors import ClusterLost, ServiceUnreachable
 from lifelong.output import stderr
 from lifelong.settings import Settings
 from lifelong.tokens import require_guarded
@@ -54,7 +54,7 @@ def run_trainers(models: Sequence[Settings], state: Path, cluster: str, is_here:
     Raises:
         InvalidConfiguration: a trainer cannot be assembled.
         ServiceUnreachable: the cluster cannot be joined, there is no service half, or another trainer goes on.
-        ClusterLost: it was joined and ended.
+        ClusterLost: it was joined and ended, or a trainer ended for good.
     """
     from lifelong.actors import require_started, start_trainer, stop
 
@@ -65,7 +65,7 @@ def run_trainers(models: Sequence[Settings], state: Path, cluster: str, is_here:
         for settings, trainer in zip(models, trainers, strict=True):
             require_started(settings, trainer)
         stderr().print("training; Ctrl-C stops")
-        _wait(essential)
+        _wait(essential, [settings.model for settings in models])
         stderr().print("stopping")
         while_alive(essential, partial(stop, trainers))
 
@@ -111,9 +111,19 @@ def _runs(actor: str) -> bool:
     return True
 
 
-def _wait(essential: Sequence[psutil.Process]) -> None:
-    """Returns at Ctrl-C or SIGTERM; raises ClusterLost."""
+def _wait(essential: Sequence[psutil.Process], trained: Sequence[str] = ()) -> None:
+    """Returns at Ctrl-C or SIGTERM; raises ClusterLost, also where a model's trainer will not be started again."""
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             require_alive(essential)
+            for model in trained:
+                _require_trainer(model)
             time.sleep(POLL_SECONDS)
+
+
+def _require_trainer(model: str) -> None:
+    from ray.exceptions import GetTimeoutError
+
+    with contextlib.suppress(GetTimeoutError):  # the head is busy, or starts again
+        if not _runs(trainer_name(model)):
+            raise ClusterLost("trainer_lost", f"{model}: its trainer ended for good; start again to resume")
