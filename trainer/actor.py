@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -99,8 +100,8 @@ class TrainerActor:
         self._is_stopping = False
         self._mirror = mirror(config)
         self._link = HubLink(config.model)
-        self._trainer = assemble(config, self._link, self._mirror.wake, self._crew)
         with ending_where_a_peer_is_lost():
+            self._trainer = assemble(config, self._link, self._mirror.wake, self._crew)
             self._trainer.begin()  # here, so that what prevents it is the actor's own last word
         gc.freeze()  # what is loaded by now stays: searching it again and again took a third of reading feedback
         self._thread = threading.Thread(target=self._run, name="trainer", daemon=True)
@@ -144,11 +145,13 @@ class TrainerActor:
             while not self._is_stopping and not (is_idle and self._crew and self._crew.has_more()):
                 self._obey()
                 is_idle = not self._trainer.advance(WAIT_SECONDS)
+            self._obey()  # what came meanwhile
             self._mirror.stop()
             self._trainer.end()
         finally:
             if not self._is_stopping:  # an error, or the next crew is larger
-                traceback.print_exc()
+                if sys.exception() is not None:
+                    traceback.print_exc()
                 os._exit(EXIT_CODE)
 
     def _obey(self) -> None:

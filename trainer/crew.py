@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from trainer.settings import LearnerSettings
 
 LOG = logging.getLogger(__name__)
-PEER_SECONDS = 30.0
-"""So long a trainer waits for peers before it learns without those that did not come."""
+PEER_SECONDS, PATIENT_SECONDS = 30.0, 180.0
+"""So long a trainer waits for peers for which there is room, at first and when it is started again."""
+LATE_SECONDS = 600.0
+"""So long a trainer that waited patiently learns before it starts again for peers that are slow to start."""
+LOOK_SECONDS = 1.0
 EXIT_CODE = 70
 NICENESS = 5
 """Learning gives way to serving where both want the same core."""
@@ -67,22 +71,52 @@ class PeerActor:
                 os._exit(EXIT_CODE)
 
 
+class Summons:
+    """Peers that were started: who came in time, and whether one came later. One that cannot start is forgotten."""
+
+    def __init__(self, actors: Sequence[Any]) -> None:
+        self._actors = {actor.ping.remote(): actor for actor in actors}  # a peer lives for as long as its handle does
+        self._late = list(self._actors)
+        self._rest_until = 0.0
+
+    def answered(self, learner: "LearnerSettings", is_patient: bool) -> list[Any]:
+        """Waits for those that there is room for, and returns those that came.
+
+        What there is room for is asked again and again: Ray learns late that a node is lost. Patience is for a start
+        that may itself be for those that were late.
+        """
+        deadline = time.monotonic() + (PATIENT_SECONDS if is_patient else PEER_SECONDS)
+        come: list[Any] = []
+        while (missing := min(len(self._actors), _room(learner)) - len(come)) > 0 and time.monotonic() < deadline:
+            come, self._late = ray.wait(list(self._actors), num_returns=len(self._actors), timeout=LOOK_SECONDS)
+        if missing > 0 and is_patient:
+            self._rest_until = time.monotonic() + LATE_SECONDS
+        return [self._actors[ping] for ping in come if _is_well(ping)]
+
+    def has_more(self) -> bool:
+        """Whether a peer has come that was too late: the next crew will have it.
+
+        Not for some minutes where patience was in vain, lest the trainer does nothing but start.
+        """
+        if not self._late or time.monotonic() < self._rest_until:
+            return False
+        come, self._late = ray.wait(self._late, num_returns=len(self._late), timeout=0)
+        return any(map(_is_well, come))
+
+
 class RayCrew:
     """The peers of one trainer that came in time; `ranks` joins them and their leader, who made this."""
 
     def __init__(self, config: "TrainerConfiguration", configuration: str) -> None:
-        """Starts `learner.workers` − 1 peers and waits, half a minute at most, for those that there is room for.
+        """Starts `learner.workers` − 1 peers and waits, at most some minutes, for those that there is room for.
 
         Raises:
             PeerLost: one that came was gone again.
         """
-        actors = [_start(config, configuration) for _ in range(config.learner.workers - 1)]
-        pings = [actor.ping.remote() for actor in actors]
-        awaited = min(len(pings), _room(config.learner))
-        _, self._late = ray.wait(pings, num_returns=max(1, awaited), timeout=PEER_SECONDS if awaited > 0 else 0)
-        self._actors = actors  # those that come late are still wanted
-        self._peers = [actor for actor, ping in zip(actors, pings, strict=True) if ping not in self._late]
-        if self._late:
+        self._summons = Summons([_start(config, configuration) for _ in range(config.learner.workers - 1)])
+        is_patient = ray.get_runtime_context().was_current_actor_reconstructed
+        self._peers = self._summons.answered(config.learner, bool(is_patient))
+        if self.size < config.learner.workers:
             LOG.warning("%s learns with %d workers of %d", config.model, self.size, config.learner.workers)
         self.ranks = self._meet(config)
 
@@ -92,9 +126,8 @@ class RayCrew:
         return len(self._peers) + 1
 
     def has_more(self) -> bool:
-        """Whether a peer has come that was too late: the next crew will have it."""
-        come, self._late = ray.wait(self._late, num_returns=len(self._late), timeout=0) if self._late else ([], [])
-        return any(map(_is_well, come))
+        """See `Summons.has_more`."""
+        return self._summons.has_more()
 
     @contextmanager
     def told(self, call: str, *arguments: Any) -> Iterator[None]:
@@ -180,6 +213,7 @@ def _all_of(answers: Sequence[Any]) -> None:
 def _is_well(ping: Any) -> bool:
     try:
         ray.get(ping)
-    except RayError:
+    except RayError as error:
+        LOG.warning("a peer could not be started: %s", error)
         return False
     return True
