@@ -138,7 +138,7 @@ def require_buildable(settings: Settings) -> None:
         sys.path.insert(0, str(Path.cwd()))
         network = build(settings.network, settings.input, settings.labels.initial_columns(), settings.learner.seed)
         if settings.learner.workers > 1:
-            require_row_by_row(network.module)
+            require_row_by_row(network.module, settings.input)
 
 
 def load_all(paths: list[Path]) -> list[Settings]:

@@ -31,7 +31,7 @@ from trainer.learner import Learner
 from trainer.loop import Trainer
 from trainer.matrix import MatrixBook
 from trainer.mirror import Mirror
-from trainer.parallel import Ranks
+from trainer.parallel import Ranks, require_row_by_row
 from trainer.policies import ProbeSettings, PromotionSettings, TaskSettings
 from trainer.promoter import Promoter
 from trainer.publisher import Provenance, Publisher, Service
@@ -59,10 +59,12 @@ class TrainerConfiguration(Specification):
 
     @property
     def device(self) -> str:
-        """Where the network is trained."""
-        if self.learner.device != "auto":
-            return self.learner.device
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        """Where the network is trained; several workers without GPUs of their own would all take the first one."""
+        learner = self.learner
+        if learner.device != "auto":
+            return learner.device
+        is_shared = learner.workers > 1 and not learner.num_gpus
+        return "cuda" if torch.cuda.is_available() and not is_shared else "cpu"
 
     @property
     def architecture(self) -> Architecture:
@@ -83,9 +85,15 @@ class TrainerConfiguration(Specification):
         return network
 
     def learner_with(self, columns: Sequence[Column], ranks: Ranks | None = None, crew: Crew | None = None) -> Learner:
-        """A learner that has learned nothing yet, be it one of several with `ranks`, or the leader of a `crew`."""
+        """A learner that has learned nothing yet, be it one of several with `ranks`, or the leader of a `crew`.
+
+        Raises:
+            InvalidConfiguration: also, where there are or could be several, `indivisible_module`.
+        """
         strategy = load(self.strategies, self.learner.seed, self.labels.scenario)
         network = self.network_with(columns, None)
+        if self.learner.workers > 1:
+            require_row_by_row(network.module, self.input)
         if crew is not None:
             return LeadingLearner(network, strategy, self.learner, crew)
         return Learner(network, strategy, self.learner, ranks)

@@ -49,14 +49,17 @@ class Learner:
     def __init__(
         self, network: Network, strategy: Strategy, settings: LearnerSettings, ranks: Ranks | None = None
     ) -> None:
-        """With `ranks` it is one of several processes that learn together and are told the same."""
+        """With `ranks` it is one of several processes that learn together and are told the same.
+
+        The only one of them learns as one without does, bit for bit.
+        """
         self.network = network
         self.strategy = strategy
         self._settings = settings
         self._optimiser = OPTIMISERS[settings.optimiser](settings.learning_rate)
         self._quarantine = Quarantine()
         self._ranks = ranks
-        if ranks is None:
+        if ranks is None or ranks.size == 1:
             self._step = step_for(network, strategy, self._optimiser, settings)
         else:
             strategy.divide(ranks.owns)

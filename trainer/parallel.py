@@ -1,5 +1,6 @@
 """Data-parallel learning: processes that share out the rows of each step and take the same step."""
 
+import copy
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,13 +8,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from contracts.errors import InvalidConfiguration
-from networks.flat import Network
+from contracts.inputs import InputSpec
+from networks.flat import Network, scaled
 from trainer.batch import Batch
 from trainer.errors import PeerLost
 from trainer.guard import huge
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
 PATIENCE = timedelta(seconds=60)
-"""So long a process waits for another one in the middle of a round. One that ends is noticed at once."""
+"""So long a process waits for another one in the middle of a round. Gloo notices at once that one has ended."""
 
 
 class Ranks:
@@ -81,12 +84,7 @@ class ParallelStep(Step):
     def __init__(
         self, network: Network, strategy: Strategy, optimiser: Optimiser, clip_norm: float, ranks: Ranks
     ) -> None:
-        """The network must compute each row by itself.
-
-        Raises:
-            InvalidConfiguration: `indivisible_module`, naming the part that does not.
-        """
-        require_row_by_row(network.module)
+        """The network must be one that `require_row_by_row` lets pass."""
         super().__init__(network, strategy, optimiser, clip_norm)
         self._ranks = ranks
         self._generator = torch.Generator()
@@ -135,16 +133,32 @@ class ParallelStep(Step):
         return loss.detach().masked_fill(huge(logits.detach(), rows), math.nan), logits.detach()
 
 
-def require_row_by_row(module: nn.Module) -> None:
-    """Refuses a module that normalises over the rows of a step, or keeps statistics of them.
+def require_row_by_row(module: nn.Module, input_spec: InputSpec) -> None:
+    """Refuses a module that normalises over the rows of a step, or whose buffers change as it learns.
+
+    Buffers are not shared: each process would keep its own, of its own rows. They are tried on a copy.
 
     Raises:
         InvalidConfiguration: `indivisible_module`, naming the part.
     """
-    for name, part in module.named_modules():
-        if isinstance(part, _BatchNorm) or getattr(part, "track_running_stats", False):
-            what = f"{name} normalises over all rows of a step: set learner.workers to 1, or use another normalisation"
-            raise InvalidConfiguration("indivisible_module", f"network: {what}")
+    parts = module.named_modules()
+    mixing = [f"{name} normalises over all rows of a step" for name, part in parts if isinstance(part, _BatchNorm)]
+    changing = [f"{name} changes as rows are learned" for name in _changing(module, input_spec)]
+    for fault in mixing + changing:
+        what = f"{fault}: set learner.workers to 1, or use another normalisation"
+        raise InvalidConfiguration("indivisible_module", f"network: {what}")
+
+
+def _changing(module: nn.Module, input_spec: InputSpec) -> list[str]:
+    """The buffers that are not what they were after two different rows in training mode."""
+    rows = np.zeros((2, *input_spec.row_shape), input_spec.dtype)
+    rows[1] = 1
+    device = next(module.parameters()).device
+    tried = copy.deepcopy(module).train()
+    with _seeded(0, device), torch.no_grad():
+        tried(scaled(torch.from_numpy(rows).to(device)))
+    before = dict(module.named_buffers())
+    return [name for name, each in tried.named_buffers() if not torch.equal(each, before[name])]
 
 
 @contextmanager

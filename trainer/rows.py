@@ -11,7 +11,7 @@ from trainer.batch import Batch
 Owns = Callable[[Tensor], Tensor]
 """Says for the ids (n,) of examples, as booleans, which of them this process computes."""
 ROOM = 64
-"""Rows for which memory is taken at once."""
+"""Rows for which memory is taken at once, at least; once there are many, for half as many again."""
 
 
 class Rows:
@@ -99,10 +99,11 @@ class DividedRows(Rows):
         return replace(super().read(slots), inputs=inputs)
 
     def _take(self, count: int) -> Tensor:
-        """Places for so many inputs."""
+        """Places for so many inputs; there are never more than slots."""
         missing, present = count - len(self._free), len(self._inputs)
         if missing > 0:
-            more = self._inputs.new_zeros(max(missing, ROOM), *self._inputs.shape[1:])
+            spare = min(max(ROOM, present // 2), len(self._places) - present)
+            more = self._inputs.new_zeros(max(missing, spare), *self._inputs.shape[1:])
             self._inputs = torch.cat([self._inputs, more])
             self._free += range(present, len(self._inputs))
         taken, self._free = self._free[:count], self._free[count:]

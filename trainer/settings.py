@@ -18,8 +18,9 @@ class LearnerSettings(Specification):
     the strategies allow it; modules must do the same in each step. Several workers capture none.
 
     With `workers`, so many processes learn the model together, each with its own `num_gpus` and `threads`: rows of a
-    step, and the inputs that replay keeps, are shared out among them. Ray looks for room on one node first, or by
-    `placement: spread` on as many as it can.
+    step, and the inputs that replay keeps, are shared out among them. Without `num_gpus` they learn on the CPU. By
+    `placement: pack` Ray fills one node after the other by half, then takes the emptiest; by `spread` it takes as many
+    nodes as it can.
     """
 
     batch_size: int = Field(default=128, gt=0, le=65_536)
@@ -41,6 +42,8 @@ class LearnerSettings(Specification):
     def _check_gpus(self) -> Self:
         if self.workers > 1 and 0 < self.num_gpus < 1:
             raise ValueError("num_gpus: workers that learn together need a whole GPU each, or none")
+        if self.workers > 1 and not self.num_gpus and self.device.startswith("cuda"):
+            raise ValueError("num_gpus: workers that learn together on GPUs need one each, or device: cpu")
         return self
 
     def steps_for(self, rows: int, is_flooded: bool) -> int:

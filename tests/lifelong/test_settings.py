@@ -221,6 +221,7 @@ def test_a_strategy_that_makes_numbers_is_refused_where_instances_are_texts(tmp_
     [
         ("strategies: [{kind: replay}, {kind: lwf}]", "indivisible_strategy"),
         ("network: {import: 'tests.networks.own_modules:build'}", "indivisible_module"),
+        ("network: {import: 'tests.networks.own_modules:build_centred'}", "indivisible_module"),
     ],
 )
 def test_what_only_one_process_can_learn_is_refused_to_several(tmp_path: Path, addition: str, code: str) -> None:

@@ -22,6 +22,20 @@ class Residual(nn.Module):
         return self.classify(hidden + self.scale * torch.tanh(hidden))
 
 
+class Centred(nn.Module):
+    """Takes off the mean of all rows that it has learned: a buffer that is a normalisation of no known kind."""
+
+    def __init__(self, n_inputs: int, n_columns: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_inputs))
+        self.classify = nn.Linear(n_inputs, n_columns)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        if self.training:
+            self.mean += 0.1 * (rows.mean(dim=0) - self.mean)
+        return self.classify(rows - self.mean)
+
+
 class Tied(nn.Module):
     """A head whose weight is another layer's too, so that it cannot grow alone."""
 
@@ -37,6 +51,10 @@ class Tied(nn.Module):
 
 def build(input_spec: InputSpec, n_columns: int) -> nn.Module:
     return Residual(input_spec.row_shape[0], n_columns)
+
+
+def build_centred(input_spec: InputSpec, n_columns: int) -> nn.Module:
+    return Centred(input_spec.row_shape[0], n_columns)
 
 
 def build_without_bias(input_spec: InputSpec, n_columns: int) -> nn.Module:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-import torch.distributed as dist
 from ray.exceptions import RayError
+from torch.distributed import FileStore  # type: ignore[attr-defined]
 
 from tests.trainer.pipeline import configuration
 from trainer.actor import TrainerActor
@@ -114,7 +114,8 @@ class Deserted:
     """A crew whose peers are gone."""
 
     def __init__(self, directory: Path) -> None:
-        self.ranks = Ranks(0, 1, dist.FileStore(str(directory / "meeting"), 1), torch.device("cpu"))
+        store = FileStore(str(directory / "meeting"), 1)
+        self.ranks = Ranks(0, 1, store, torch.device("cpu"))
 
     def told(self, _call: str, *_arguments: Any) -> AbstractContextManager[None]:
         raise PeerLost

@@ -1,15 +1,20 @@
 """Learning by several processes: what one learns, the same bits each time, and one state for any number of them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributed import FileStore  # type: ignore[attr-defined]
 
 from contracts.errors import InvalidConfiguration, LifelongError
+from contracts.inputs import TensorInput
 from contracts.labels import Column
 from networks.flat import Network
+from tests.networks.own_modules import Centred
+from tests.trainer.pipeline import configuration
 from tests.trainer.ranks import Processes
 from tests.trainer.stream import SETTINGS, WIDTH, Stream, learn, network
 from trainer.catalogue import check_divisible, kinds, load, strategy_class
@@ -17,6 +22,7 @@ from trainer.errors import PeerLost
 from trainer.learner import Learner
 from trainer.memory import ReplayBuffer
 from trainer.parallel import Ranks, require_row_by_row
+from trainer.rows import DividedRows
 from trainer.settings import LearnerSettings
 from trainer.strategy import Naive
 
@@ -70,6 +76,22 @@ def test_several_learn_what_one_learns(processes: Processes, chain: list[dict[st
         leader, *others = processes.run(size, stream, chain)
         assert all(same_bits(leader, other) for other in others)
         assert_close(alone, leader)
+
+
+def left_alone(_: None, directory: Path, chain: list[dict[str, Any]]) -> State:
+    """Learns as the only process of a crew that came."""
+    store = FileStore(str(directory / "meeting"), 1)
+    ranks = Ranks(0, 1, store, torch.device("cpu"))
+    try:
+        return stream(ranks, chain)
+    finally:
+        ranks.leave()
+
+
+def test_one_that_is_left_alone_learns_as_one_without_others(processes: Processes, tmp_path: Path) -> None:
+    (alone,) = processes.run(1, stream, REPLAY_EWC)
+    (left,) = processes.run(1, left_alone, tmp_path, REPLAY_EWC)
+    assert same_bits(alone, left)
 
 
 def test_as_many_processes_give_the_same_bits_again(processes: Processes) -> None:
@@ -171,6 +193,17 @@ def test_a_divided_buffer_holds_the_inputs_that_it_owns_alone() -> None:
     assert all(len(part._rows._inputs) < 200 for part in parts)  # type: ignore[attr-defined]
 
 
+def test_divided_rows_take_memory_seldom_and_never_for_more_than_there_are_slots() -> None:
+    rows, examples, sizes = DividedRows(lambda ids: ids >= 0), Stream().task(0), set()
+    rows.reserve(4000, examples)
+    for slot in range(0, 4000, 50):
+        rows.write(torch.arange(slot, slot + 50), examples.select(slice(50)))
+        sizes.add(len(rows._inputs))
+    assert max(sizes) == 4000
+    assert len(sizes) < 15
+    assert torch.equal(rows.read(torch.arange(3950, 4000)).inputs, examples.inputs[:50])
+
+
 def test_other_strategies_are_refused_by_name() -> None:
     divisible = [kind for kind in kinds() if strategy_class(kind).is_divisible]
     assert divisible == ["er_ace", "ewc", "l2", "mas", "replay", "scp", "si"]
@@ -180,15 +213,31 @@ def test_other_strategies_are_refused_by_name() -> None:
     assert refused.value.code == "indivisible_strategy"
 
 
-def test_a_network_that_mixes_rows_is_refused() -> None:
-    require_row_by_row(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2), nn.InstanceNorm1d(2)))
-    for mixing in (nn.BatchNorm1d(2), nn.InstanceNorm1d(2, track_running_stats=True)):
-        with pytest.raises(InvalidConfiguration) as refused:
-            require_row_by_row(nn.Sequential(nn.Linear(2, 2), mixing))
-        assert refused.value.code == "indivisible_module"
+def test_a_network_that_mixes_rows_or_keeps_statistics_is_refused() -> None:
+    spec = TensorInput(shape=(2,))
+    drawing = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2), nn.InstanceNorm1d(2), nn.Dropout(), nn.Linear(2, 2))
+    drawn = torch.get_rng_state()
+    require_row_by_row(drawing, spec)
+    require_row_by_row(network(0).module, TensorInput(shape=(WIDTH,)))
+    assert torch.equal(torch.get_rng_state(), drawn)
+    statistics = nn.InstanceNorm1d(2, track_running_stats=True)
+    for name, refused in {"1": nn.BatchNorm1d(2), "1.running_mean": statistics, "1.mean": Centred(2, 2)}.items():
+        with pytest.raises(InvalidConfiguration, match=f"network: {name} ") as error:
+            require_row_by_row(nn.Sequential(nn.Linear(2, 2), refused), spec)
+        assert error.value.code == "indivisible_module"
 
 
 def test_workers_do_not_share_a_gpu() -> None:
     assert LearnerSettings(num_gpus=0.25).workers == 1
-    with pytest.raises(ValueError, match="num_gpus"):
-        LearnerSettings(workers=2, num_gpus=0.5)
+    for settings in ({"num_gpus": 0.5}, {"device": "cuda"}):
+        with pytest.raises(ValueError, match="num_gpus"):
+            LearnerSettings(workers=2, **settings)
+
+
+def test_workers_that_reserve_no_gpu_learn_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    devices = {
+        settings: configuration(tmp_path, learner=LearnerSettings(workers=settings[0], num_gpus=settings[1])).device
+        for settings in ((1, 0), (2, 0), (2, 1))
+    }
+    assert devices == {(1, 0): "cuda", (2, 0): "cpu", (2, 1): "cuda"}
