@@ -19,7 +19,7 @@ from lifelong.client import wait_ready
 from lifelong.cluster import is_warning, joined_cluster, require_alive
 from lifelong.errors import ClusterLost, ServiceUnreachable
 from lifelong.output import stderr
-from lifelong.settings import Settings
+from lifelong.settings import Settings, require_buildable
 from lifelong.tokens import require_guarded
 from lifelong.up import READY_SECONDS, Place, while_alive
 from service.environment import environment
@@ -32,11 +32,13 @@ def run_service(models: Sequence[Settings], place: Place, cluster: str) -> None:
     """Runs hubs and the Serve application until Ctrl-C or SIGTERM.
 
     Raises:
-        InvalidConfiguration: others could reach the service without a token.
+        InvalidConfiguration: a strategy or a network cannot be built, or others could reach the service unguarded.
         ServiceUnreachable: the cluster cannot be joined, or nothing got ready in time.
         ClusterLost: it was joined and ended.
     """
     require_guarded(models[0].service, place.host)
+    for settings in models:
+        require_buildable(settings)
     with tempfile.TemporaryDirectory(prefix="ll-", dir="/tmp") as directory:
         variables = environment(Path(directory))
         with joined_cluster(cluster, variables) as essential, _serving(models, place, essential):
@@ -52,12 +54,14 @@ def run_trainers(models: Sequence[Settings], state: Path, cluster: str, is_here:
     `is_here` keeps them on the node that this program runs on.
 
     Raises:
-        InvalidConfiguration: a trainer cannot be assembled.
+        InvalidConfiguration: a strategy or a network cannot be built, or a trainer cannot be assembled.
         ServiceUnreachable: the cluster cannot be joined, there is no service half, or another trainer goes on.
         ClusterLost: it was joined and ended, or a trainer ended for good.
     """
     from lifelong.actors import require_started, start_trainer, stop
 
+    for settings in models:
+        require_buildable(settings)
     with joined_cluster(cluster, {}) as essential:
         for settings in models:
             _await_turn(settings.model)
