@@ -17,7 +17,7 @@ from lifelong.errors import ClusterLost, ServiceUnreachable
 from lifelong.instance import LOGS, MARK_VARIABLE, Instance
 
 OBJECT_STORE_BYTES = 128 << 20
-"""Weights pass through it, nothing else; Ray's own default would take a third of the memory."""
+"""For weights, and for the rows that several workers learn; Ray's own default would take a third of the memory."""
 ESSENTIAL = {"raylet", "gcs_server"}
 
 
