@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from image.commands import Disproved, output, until
+from image.commands import Disproved, output, require, shown, until
 
 from cluster import schemas
 from cluster.apiserver import ApiServer, running
@@ -37,7 +37,7 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    _shown(f"all of it in {time.monotonic() - started:.0f} s")
+    shown(f"all of it in {time.monotonic() - started:.0f} s")
     return 0
 
 
@@ -46,12 +46,12 @@ def _show_rendering(directory: Path) -> None:
     for profile in profiles():
         output([program("helm"), "lint", "--strict", "--values", str(profile), str(CHART)], {}, 60, both=True)
         (directory / f"{profile.stem}.yaml").write_text(render(profile))
-    _shown(f"helm lints and renders {len(profiles())} profiles")
+    shown(f"helm lints and renders {len(profiles())} profiles")
     tests = output([helm_unittest(), str(CHART)], {}, 120, both=True)
     (passed,) = re.findall(r"^Tests: +(.*)$", tests, re.MULTILINE)
-    _shown(f"helm-unittest: {passed}")
+    shown(f"helm-unittest: {passed}")
     require_documented(directory)
-    _shown("the chart's README is what helm-docs makes of its values")
+    shown("the chart's README is what helm-docs makes of its values")
 
 
 def _show_installing(directory: Path, server: ApiServer) -> None:
@@ -63,18 +63,18 @@ def _show_installing(directory: Path, server: ApiServer) -> None:
         server.create(
             "/api/v1/namespaces", f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}".encode()
         )
-    _shown(f"Kubernetes {version} knows RayService, KafkaTopic, PodMonitor and PrometheusRule")
+    shown(f"Kubernetes {version} knows RayService, KafkaTopic, PodMonitor and PrometheusRule")
     kinds = schemas.write(server, directory / "schemas")
     location = f"{directory}/schemas/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
     for profile in profiles():
         rendered = str(directory / f"{profile.stem}.yaml")
         output([program("kubeconform"), "-strict", "-schema-location", location, rendered], {}, 120)
-    _shown(f"kubeconform, strict, against {kinds} schemas of that server: every profile")
+    shown(f"kubeconform, strict, against {kinds} schemas of that server: every profile")
     release = Release(server, directory)
     for profile in profiles():
         release.install(profile)
         release.uninstall()
-    _shown("every profile can be installed and uninstalled")
+    shown("every profile can be installed and uninstalled")
     _show_life(release)
 
 
@@ -82,28 +82,28 @@ def _show_life(release: Release) -> None:
     """One release from its install to its end, in two configurations."""
     minimal, full = (CHART / "ci" / f"{name}-values.yaml" for name in ("minimal", "full"))
     notes = release.install(minimal)
-    _require("curl -s -H" in notes, "the notes say how to ask it")
+    require("curl -s -H" in notes, "the notes say how to ask it")
     first = release.service()
-    _require(first["spec"]["rayClusterConfig"]["authOptions"]["mode"] == "token", "Ray asks for a token")
+    require(first["spec"]["rayClusterConfig"]["authOptions"]["mode"] == "token", "Ray asks for a token")
     release.upgrade(full, "--set", "fullnameOverride=,nameOverride=")
     second = release.service()
-    _require(_models(first) != _models(second), "another configuration has another name, so that pods change")
-    _require(release.has_configuration(_models(first)), "the configuration of the first cluster is still there")
-    _shown("an upgrade with another configuration changes the pods, and leaves the first cluster its own")
+    require(_models(first) != _models(second), "another configuration has another name, so that pods change")
+    require(release.has_configuration(_models(first)), "the configuration of the first cluster is still there")
+    shown("an upgrade with another configuration changes the pods, and leaves the first cluster its own")
     release.rollback()
-    _require(release.service()["spec"] == first["spec"], "after a rollback the RayService is as it was")
-    _shown("a rollback brings back the RayService as it was")
+    require(release.service()["spec"] == first["spec"], "after a rollback the RayService is as it was")
+    shown("a rollback brings back the RayService as it was")
     named = _refused(lambda: release.upgrade(minimal, *MISSPELT))
-    _require("workers" in named and "replica'" in named, f"the misspelt key is named: {named}")
-    _shown("a misspelt value is refused by its name, before anything is sent")
+    require("workers" in named and "replica'" in named, f"the misspelt key is named: {named}")
+    shown("a misspelt value is refused by its name, before anything is sent")
     reason = _refused(lambda: release.upgrade(minimal, *NO_QUANTITY))
-    _require("requests.cpu" in reason, f"the API server names the field: {reason}")
-    _require(release.service()["spec"] == first["spec"], "nothing has changed")
-    _shown("a value that only the API server can judge is refused by it, and the service stays as it is")
+    require("requests.cpu" in reason, f"the API server names the field: {reason}")
+    require(release.service()["spec"] == first["spec"], "nothing has changed")
+    shown("a value that only the API server can judge is refused by it, and the service stays as it is")
     release.uninstall()
-    _require(not release.is_served(), "the RayService is gone")
-    _require(release.has_state(), "the volume with what was learned stays")
-    _shown("uninstalled: the RayService is gone, the volume with what was learned stays")
+    require(not release.is_served(), "the RayService is gone")
+    require(release.has_state(), "the volume with what was learned stays")
+    shown("uninstalled: the RayService is gone, the volume with what was learned stays")
 
 
 def _models(service: dict[str, Any]) -> str:
@@ -119,13 +119,3 @@ def _refused(action: Callable[[], object]) -> str:
     except Disproved as fault:
         return str(fault)
     raise Disproved("not so: a bad value is refused")
-
-
-def _require(is_so: bool, what: str) -> None:
-    if not is_so:
-        raise Disproved(f"not so: {what}")
-
-
-def _shown(proof: str) -> None:
-    sys.stdout.write(f"shown: {proof}\n")
-    sys.stdout.flush()

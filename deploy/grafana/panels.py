@@ -66,6 +66,12 @@ def number(says: Says, ask: Ask, colours: Colours = ALL_GOOD, is_name: bool = Fa
     return _asking(panel, [ask])
 
 
+def champion() -> stat.Panel:
+    """The version that is served, by its number."""
+    served = Ask(promql.now("lifelong_champion_version_info"), "{{version}}")
+    return number(Says("Champion", "The version that is served.", "none"), served, is_name=True)
+
+
 def matrix(says: Says, ask: Ask, rows: str, columns: str, colours: Colours) -> table.Panel:
     """A table with a row and a column for each value of two labels, its cells coloured by value."""
     panel = _told(table.Panel(), says, 24, TALL).thresholds(thresholds(colours)).no_value("–").decimals(1)
@@ -86,6 +92,11 @@ def thresholds(colours: Colours) -> dashboards.ThresholdsConfig:
 def warns_from(value: float) -> Colours:
     """Green, and yellow from a value on."""
     return ((0.0, GOOD), (value, WARNING))
+
+
+def falling_from(warning: float, bad: float) -> Colours:
+    """Green, yellow from one value on and red from another."""
+    return ((0.0, GOOD), (warning, WARNING), (bad, BAD))
 
 
 def dashboard(uid: str, title: str, description: str) -> dashboards.Dashboard:

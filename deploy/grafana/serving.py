@@ -4,14 +4,13 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
 from deploy.grafana.panels import (
     ALL_GOOD,
-    BAD,
-    GOOD,
-    WARNING,
     Ask,
     Says,
     annotated,
     bars,
+    champion,
     dashboard,
+    falling_from,
     lines,
     number,
     warns_from,
@@ -35,18 +34,12 @@ def build() -> Dashboard:
 
 
 def _present(made: Dashboard) -> None:
-    made.with_panel(
-        number(
-            Says("Champion", "The version that is served.", "none"),
-            Ask(now("lifelong_champion_version_info"), "{{version}}"),
-            is_name=True,
-        )
-    )
+    made.with_panel(champion())
     behind = now("lifelong_replicas", state="behind")
     failing = f"(sum by (model) ({FAILED}) or 0 * sum by (model) ({REQUESTS})) / (sum by (model) ({REQUESTS}) > 0)"
     for title, description, unit, expression, colours in (
         ("Requests", "All routes.", "reqps", f"sum by (model) ({REQUESTS})", ALL_GOOD),
-        ("Errors", "Share not answered ok.", "percentunit", failing, ((0.0, GOOD), (0.01, WARNING), (0.05, BAD))),
+        ("Errors", "Share not answered ok.", "percentunit", failing, falling_from(0.01, 0.05)),
         ("Replicas", "That serve the champion.", "short", now("lifelong_replicas", state="serving"), ALL_GOOD),
         ("Replicas behind", "That serve another version.", "short", behind, warns_from(1.0)),
         (

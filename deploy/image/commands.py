@@ -42,3 +42,19 @@ def until(is_so: Callable[[], bool], seconds: float, what: str) -> None:
         if time.monotonic() > deadline:
             raise Disproved(f"not after {seconds:.0f} s: {what}")
         time.sleep(0.5)
+
+
+def require(is_so: bool, what: str) -> None:
+    """Returns if something is so.
+
+    Raises:
+        Disproved: it is not.
+    """
+    if not is_so:
+        raise Disproved(f"not so: {what}")
+
+
+def shown(proof: str) -> None:
+    """Prints the line of a proof."""
+    sys.stdout.write(f"shown: {proof}\n")
+    sys.stdout.flush()

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from image.commands import Disproved, until
+from image.commands import Disproved, require, shown, until
 from image.container import Container
 from image.engine import Engine, built, found_engine
 
@@ -67,29 +67,29 @@ def main() -> int:
 def _show(engine: Engine, image: str) -> None:
     for command in ("up", "serve", "train"):
         engine("run", "--rm", image, command, "--help")
-    _shown("one image has the commands up, serve and train")
+    shown("one image has the commands up, serve and train")
     with _container(engine, image) as container:
-        _require(container.refuses_to_start(), "without a token the container ends and says how to make one")
+        require(container.refuses_to_start(), "without a token the container ends and says how to make one")
         container.make_token()
         container.start()
         stranger, _ = container.request("/v1/models/digits", is_stranger=True)
-        _require(stranger == HTTPStatus.UNAUTHORIZED, f"who has no token is answered 401, not {stranger}")
-        _shown("needs a token to start, and from those who call")
+        require(stranger == HTTPStatus.UNAUTHORIZED, f"who has no token is answered 401, not {stranger}")
+        shown("needs a token to start, and from those who call")
         _show_bounds(container)
         digits = [Digit(row, label) for row, label in json.loads(container.execute("python", "-c", DIGITS))]
         first = _learn(container, digits, "01")
-        _shown(f"predicts over REST: version {first.version} answers {len(first.scores)} rows")
+        shown(f"predicts over REST: version {first.version} answers {len(first.scores)} rows")
         second = _learn(container, digits, "23")
-        _require(second.version > first.version, "a new version is served")
-        _shown(f"learned {EVENTS_PER_TASK} more events: version {second.version} is served")
+        require(second.version > first.version, "a new version is served")
+        shown(f"learned {EVENTS_PER_TASK} more events: version {second.version} is served")
         container.kill()
         container.start()
         _show_same(second, _served(container, digits))
         third = _learn(container, digits, "45")
-        _shown(f"goes on learning: version {third.version}")
+        shown(f"goes on learning: version {third.version}")
         status = container.stop()
-        _require(status == 0, f"the exit status at SIGTERM is 0, not {status}")
-        _shown("SIGTERM ends it with exit status 0")
+        require(status == 0, f"the exit status at SIGTERM is 0, not {status}")
+        shown("SIGTERM ends it with exit status 0")
 
 
 @contextlib.contextmanager
@@ -109,10 +109,10 @@ def _container(engine: Engine, image: str) -> Iterator[Container]:
 
 def _show_bounds(container: Container) -> None:
     user = container.execute("id", "-u").strip()
-    _require(user == str(USER), f"the user is {USER}, not {user}")
+    require(user == str(USER), f"the user is {USER}, not {user}")
     init = container.execute("cat", "/proc/1/comm").strip()
-    _require(init == "tini", f"process 1 is tini, not {init}")
-    _shown(f"healthy as user {user} below {init}, root file system read-only, no capabilities, 64 MB of /dev/shm")
+    require(init == "tini", f"process 1 is tini, not {init}")
+    shown(f"healthy as user {user} below {init}, root file system read-only, no capabilities, 64 MB of /dev/shm")
 
 
 def _learn(container: Container, digits: list[Digit], labels: str) -> Served:
@@ -123,7 +123,7 @@ def _learn(container: Container, digits: list[Digit], labels: str) -> Served:
         for number, digit in enumerate(chosen)
     ]
     receipt = container.document("/v1/models/digits/feedback", {"events": events})
-    _require(receipt["accepted"] == EVENTS_PER_TASK, f"all events are accepted: {receipt}")
+    require(receipt["accepted"] == EVENTS_PER_TASK, f"all events are accepted: {receipt}")
     what = f"a version that learned {EVENTS_PER_TASK} events of the digits {' and '.join(labels)} is served"
     until(lambda: _has_served(container, receipt["position"]), LEARN_SECONDS, what)
     return _served(container, digits)
@@ -144,18 +144,8 @@ def _served(container: Container, digits: list[Digit]) -> Served:
 
 
 def _show_same(before: Served, after: Served) -> None:
-    _require(after.version == before.version, f"version {before.version} is served again, not {after.version}")
-    _require(after.weights == before.weights, "the checksum of its weights is the same")
-    _require(after.scores == before.scores, "every score is the same")
+    require(after.version == before.version, f"version {before.version} is served again, not {after.version}")
+    require(after.weights == before.weights, "the checksum of its weights is the same")
+    require(after.scores == before.scores, "every score is the same")
     what = f"version {after.version}, weights sha256 {after.weights[:12]}, {len(after.scores)} rows with equal scores"
-    _shown(f"killed, and started anew on the same volume: {what}")
-
-
-def _require(is_so: bool, what: str) -> None:
-    if not is_so:
-        raise Disproved(f"not so: {what}")
-
-
-def _shown(proof: str) -> None:
-    sys.stdout.write(f"shown: {proof}\n")
-    sys.stdout.flush()
+    shown(f"killed, and started anew on the same volume: {what}")
