@@ -14,6 +14,7 @@ import numpy as np
 
 from lifelong.data import DataSet, small_digits
 from service.environment import free_port
+from tests.answering import wait_answering
 
 READY_SECONDS = 300.0
 SERVED_SECONDS = 120.0
@@ -91,7 +92,7 @@ def running(directory: Path, configurations: Sequence[Path]) -> Iterator[Service
         process = subprocess.Popen([*command, "--port", str(port)], stdout=log, stderr=log, start_new_session=True)
     service = Service(f"http://127.0.0.1:{port}")
     try:
-        _wait_ready(service.address, process, directory / "up.log")
+        wait_answering(f"{service.address}/v2/health/ready", process, directory / "up.log", READY_SECONDS)
         yield service
     finally:
         service.close()
@@ -134,16 +135,3 @@ def written(directory: Path, name: str, settings: Mapping[str, Any]) -> Path:
     path = directory / f"{name}.yaml"
     path.write_text(json.dumps({"model": name, **settings}))
     return path
-
-
-def _wait_ready(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            if httpx.get(f"{address}/v2/health/ready", trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(POLL_SECONDS)
-    raise AssertionError(log.read_text())

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from service.environment import free_port
+from tests.answering import wait_answering
 
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.1
@@ -67,22 +68,9 @@ def scraping(directory: Path, targets: Sequence[str], rules: Mapping[str, str]) 
         process = subprocess.Popen(["prometheus", *options], cwd=directory, stdout=log, stderr=log)
     server = Prometheus(f"http://127.0.0.1:{port}")
     try:
-        _wait_ready(server.address, process, directory / "prometheus.log")
+        wait_answering(f"{server.address}/-/ready", process, directory / "prometheus.log", READY_SECONDS)
         yield server
     finally:
         server.close()
         process.terminate()
         process.wait(30)
-
-
-def _wait_ready(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            if httpx.get(f"{address}/-/ready", trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(POLL_SECONDS)
-    raise AssertionError(log.read_text())
