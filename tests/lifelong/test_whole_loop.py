@@ -53,8 +53,16 @@ class Tree:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         wait_ready(address, READY_SECONDS)
+        self._wait_announced(address)
         self._open.close()
         self.client = self._open.enter_context(Client(address, "digits"))
+
+    def _wait_announced(self, address: str) -> None:
+        """The service answers a moment before the program says so; a signal in between ends a start, not a service."""
+        end = time.monotonic() + READY_SECONDS
+        while f"digits: {address} " not in self.log():
+            assert time.monotonic() < end, self.log()
+            time.sleep(PAUSE_SECONDS)
 
     def kill_everything(self) -> None:
         """SIGKILL for every process of the tree, the driver first."""
@@ -141,7 +149,7 @@ def test_what_was_accepted_survives_every_kill(tree: Tree) -> None:
     tree.stop()
     stages = [line for line in tree.log().splitlines() if line.startswith(("starting", "stopping"))]
     start = ["starting Ray", "starting the service and the training of digits"]
-    assert stages == [*start, *start, "stopping: answers are finished and a checkpoint is saved"]
+    assert stages == [*start, *start, "stopping: answers are finished and a checkpoint is saved"], tree.log()
 
 
 def test_kafka_feedback_from_rest_and_from_others_is_learned(tmp_path: Path, broker: Broker) -> None:
