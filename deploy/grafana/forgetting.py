@@ -1,14 +1,14 @@
 """*Forgetting*: what the champion still knows of every task, what it lost, and what the gate let pass."""
 
-from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
+from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from deploy.grafana.panels import (
     BAD,
     GOOD,
     WARNING,
     Ask,
+    Panel,
     Says,
-    annotated,
     bars,
     champion,
     dashboard,
@@ -37,92 +37,61 @@ SPENT_MEANING = (
     "a task beyond the budget, and what costs it more than the largest drop at once."
 )
 AVERAGE_MEANING = "Mean over all probe sets after the last task; the champion's worst one."
+ENDS_MEANING = "max over i of R[i][j] − R[T][j]: the learner's, served or not."
+GAPS_MEANING = "Present accuracy minus the lowest since the task ended."
+REASONS_MEANING = "What the decisions came from; the codes are explained in docs/metrics.md."
+ROWS_MEANING = "What each task is measured on: 100 rows show a loss of seven points, 1,000 of two."
 TRANSFER_MEANING = "Backward: below zero is forgetting. Forward: above zero, earlier tasks help."
 COLOURS = ((0.0, BAD), (0.5, "orange"), (0.7, WARNING), (0.85, "light-green"), (0.95, GOOD))
 
 
 def build() -> Dashboard:
     """The dashboard."""
-    made = annotated(
-        dashboard("lifelong-forgetting", "Forgetting", "What is still known of every task, and what is not.")
-    )
-    _present(made.with_row(Row("Now")))
-    _over_time(made.with_row(Row("Over time")))
-    _gate(made.with_row(Row("Gate")))
-    return made
+    rows = {"Now": _present(), "Over time": _over_time(), "Gate": _gate()}
+    return dashboard("lifelong-forgetting", "Forgetting", "What is still known of every task, and what is not.", rows)
 
 
-def _present(made: Dashboard) -> None:
-    made.with_panel(champion())
-    for title, description, expression, colours in (
+def _present() -> list[Panel]:
+    numbers = (
         ("Average accuracy", "Mean accuracy over all probe sets after the last task.", AVERAGE, COLOURS),
         ("Worst task", "The champion's lowest accuracy on any probe set.", WORST, COLOURS),
         ("Backward transfer", BACKWARD_MEANING, BACKWARD, ((-1.0, BAD), (-0.2, WARNING), (-0.1, GOOD))),
         ("Budget used", BUDGET_MEANING, f"max by (model) ({SPENT}) / {BUDGET}", falling_from(0.5, 1.0)),
         ("Stability gap", GAP_MEANING, f"max by (model) ({ACCURACY} - {LOWEST})", falling_from(0.1, 0.2)),
-    ):
-        made.with_panel(number(Says(title, description, "percentunit"), Ask(expression), colours))
-    made.with_panel(
-        matrix(
-            Says("Accuracy matrix R", MATRIX_MEANING, "percentunit"),
-            Ask(now("lifelong_matrix_accuracy_ratio")),
-            "after",
-            "probe",
-            COLOURS,
-        )
     )
+    cells = Ask(now("lifelong_matrix_accuracy_ratio"))
+    return [
+        champion(),
+        *(number(Says(title, text, "percentunit"), Ask(asked), colours) for title, text, asked, colours in numbers),
+        matrix(Says("Accuracy matrix R", MATRIX_MEANING, "percentunit"), cells, "after", "probe", COLOURS),
+    ]
 
 
-def _over_time(made: Dashboard) -> None:
-    for title, description, is_share, asks in (
-        ("Accuracy per task", "The champion's accuracy on each probe set.", True, [Ask(ACCURACY, "{{task}}")]),
-        ("Average and worst", AVERAGE_MEANING, True, [Ask(AVERAGE, "average"), Ask(WORST, "worst")]),
-        (
-            "Forgetting against its budget",
-            SPENT_MEANING,
-            False,
-            [Ask(SPENT, "{{task}}"), Ask(BUDGET, "budget"), Ask(MAX_DROP, "largest drop of one version")],
-        ),
-        (
-            "Forgetting at task ends",
-            "max over i of R[i][j] − R[T][j]: the learner's, served or not.",
-            False,
-            [Ask(now("lifelong_task_forgetting_ratio"), "{{task}}")],
-        ),
-        ("Transfer", TRANSFER_MEANING, False, [Ask(BACKWARD, "backward"), Ask(FORWARD, "forward")]),
-        (
-            "Stability gap per task",
-            "Present accuracy minus the lowest since the task ended.",
-            False,
-            [Ask(f"{ACCURACY} - {LOWEST}", "{{task}}")],
-        ),
-    ):
-        made.with_panel(lines(Says(title, description, "percentunit"), *asks, is_share=is_share))
+def _over_time() -> list[Panel]:
+    limits = (Ask(BUDGET, "budget"), Ask(MAX_DROP, "largest drop of one version"))
+    learners = now("lifelong_task_forgetting_ratio")
+    shares = (
+        ("Accuracy per task", "The champion's accuracy on each probe set.", [Ask(ACCURACY, "{{task}}")]),
+        ("Average and worst", AVERAGE_MEANING, [Ask(AVERAGE, "average"), Ask(WORST, "worst")]),
+    )
+    differences = (
+        ("Forgetting against its budget", SPENT_MEANING, [Ask(SPENT, "{{task}}"), *limits]),
+        ("Forgetting at task ends", ENDS_MEANING, [Ask(learners, "{{task}}")]),
+        ("Transfer", TRANSFER_MEANING, [Ask(BACKWARD, "backward"), Ask(FORWARD, "forward")]),
+        ("Stability gap per task", GAPS_MEANING, [Ask(f"{ACCURACY} - {LOWEST}", "{{task}}")]),
+    )
+    return [
+        *(lines(Says(title, meaning, "percentunit"), *asks, is_share=True) for title, meaning, asks in shares),
+        *(lines(Says(title, meaning, "percentunit"), *asks) for title, meaning, asks in differences),
+    ]
 
 
-def _gate(made: Dashboard) -> None:
-    made.with_panel(
-        bars(
-            Says("Verdicts", "Decisions of the gate by verdict.", "short"),
-            Ask(increase("lifelong_gate_decisions_total"), "{{verdict}}"),
-            width=8,
-        )
-    )
-    made.with_panel(
-        bars(
-            Says("Reasons", "What the decisions came from; the codes are explained in docs/metrics.md.", "short"),
-            Ask(f"{increase('lifelong_gate_reasons_total')} > 0", "{{verdict}}: {{reason}}"),
-            width=8,
-        )
-    )
-    made.with_panel(
-        lines(
-            Says(
-                "Probe rows",
-                "What each task is measured on: 100 rows show a loss of seven points, 1,000 of two.",
-                "short",
-            ),
-            Ask(now("lifelong_task_probe_rows"), "{{task}}"),
-            width=8,
-        )
-    )
+def _gate() -> list[Panel]:
+    verdicts = Ask(increase("lifelong_gate_decisions_total"), "{{verdict}}")
+    reasons = Ask(f"{increase('lifelong_gate_reasons_total')} > 0", "{{verdict}}: {{reason}}")
+    rows = Ask(now("lifelong_task_probe_rows"), "{{task}}")
+    return [
+        bars(Says("Verdicts", "Decisions of the gate by verdict.", "short"), verdicts, width=8),
+        bars(Says("Reasons", REASONS_MEANING, "short"), reasons, width=8),
+        lines(Says("Probe rows", ROWS_MEANING, "short"), rows, width=8),
+    ]

@@ -1,6 +1,6 @@
 """What the dashboards share: where their data comes from, panels that always say what they show, and annotations."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from grafana_foundation_sdk.builders import common as common_builders
@@ -19,6 +19,7 @@ GOOD, WARNING, BAD = "green", "yellow", "red"
 Colours = Sequence[tuple[float, str]]
 """From which value on which colour; the first one also below its value."""
 ALL_GOOD: Colours = ((0.0, GOOD),)
+Panel = timeseries.Panel | stat.Panel | table.Panel
 Builder = TypeVar("Builder", timeseries.Panel, stat.Panel, table.Panel)
 
 
@@ -99,18 +100,28 @@ def falling_from(warning: float, bad: float) -> Colours:
     return ((0.0, GOOD), (warning, WARNING), (bad, BAD))
 
 
-def dashboard(uid: str, title: str, description: str) -> dashboards.Dashboard:
-    """An empty dashboard of one model: where its data comes from and which model are chosen at its top."""
+def dashboard(uid: str, title: str, description: str, rows: Mapping[str, Sequence[Panel]]) -> dashboards.Dashboard:
+    """A dashboard of one model, with rows of panels by their titles.
+
+    Where its data comes from and which model are chosen at its top.
+    """
     made = dashboards.Dashboard(f"Lifelong / {title}").uid(uid).description(description).tags(["lifelong"])
     made.refresh("30s").time("now-6h", "now").timezone("browser").tooltip(models.DashboardCursorSync.CROSSHAIR)
     made.with_variable(dashboards.DatasourceVariable("datasource").label("Data source").type("prometheus"))
     model = dashboards.QueryVariable("model").label("Model").datasource(DATASOURCE)
     model.query("label_values(lifelong_trainer_up, model)").refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
-    return made.with_variable(model.sort(models.VariableSort.ALPHABETICAL_ASC)).link(_others())
+    made.with_variable(model.sort(models.VariableSort.ALPHABETICAL_ASC)).link(_others())
+    for mark in _marks():
+        made.annotation(mark)
+    for name, panels in rows.items():
+        made.with_row(dashboards.Row(name))
+        for panel in panels:
+            made.with_panel(panel)
+    return made
 
 
-def annotated(made: dashboards.Dashboard) -> dashboards.Dashboard:
-    """The same with a mark wherever the champion changed, at the very moment that the service says."""
+def _marks() -> Iterator[dashboards.AnnotationQuery]:
+    """A mark wherever the champion changed, at the very moment that the service says."""
     promoted = promql.now("lifelong_promotion_timestamp_seconds")
     rolled_back = promql.now("lifelong_rollback_timestamp_seconds")
     for name, color, expression in (
@@ -119,8 +130,7 @@ def annotated(made: dashboards.Dashboard) -> dashboards.Dashboard:
     ):
         mark = dashboards.AnnotationQuery().name(name).datasource(DATASOURCE).enable(True).icon_color(color)
         mark.expr(expression).use_value_for_time(True).title_format(name.removesuffix("s")).text_format("{{model}}")
-        made.annotation(mark)
-    return made
+        yield mark
 
 
 def _others() -> dashboards.DashboardLink:
@@ -133,7 +143,7 @@ def _told(panel: Builder, says: Says, width: int, height: int) -> Builder:
     return panel.datasource(DATASOURCE).span(width).height(height)
 
 
-def _asking(panel: Builder, asks: tuple[Ask, ...] | list[Ask]) -> Builder:
+def _asking(panel: Builder, asks: Sequence[Ask]) -> Builder:
     for place, ask in enumerate(asks):
         panel.with_target(_query(ask).ref_id(chr(ord("A") + place)).range())
     return panel

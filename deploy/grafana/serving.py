@@ -1,12 +1,12 @@
 """*Serving*: how much is asked, what fails, how long answers take by version, and who serves which."""
 
-from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
+from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from deploy.grafana.panels import (
     ALL_GOOD,
     Ask,
+    Panel,
     Says,
-    annotated,
     bars,
     champion,
     dashboard,
@@ -20,91 +20,53 @@ from deploy.grafana.promql import changes, increase, now, quantile, rate
 REQUESTS = rate("lifelong_requests_total")
 FAILED = rate("lifelong_requests_total", outcome="!ok")
 SHARES = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
+LATENCY_MEANING = "By route, from a request's head to the last byte of its answer."
+BY_VERSION_MEANING = "p95 of answered requests, for the eight versions that answered last."
+VERSIONS_MEANING = "Replicas that serve the champion, and those that still serve another."
 
 
 def build() -> Dashboard:
     """The dashboard."""
-    made = annotated(
-        dashboard("lifelong-serving", "Serving", "What is asked, how it is answered, and by which version.")
-    )
-    _present(made.with_row(Row("Now")))
-    _requests(made.with_row(Row("Requests")))
-    _versions(made.with_row(Row("Versions")))
-    return made
+    rows = {"Now": _present(), "Requests": _requests(), "Versions": _versions()}
+    return dashboard("lifelong-serving", "Serving", "What is asked, how it is answered, and by which version.", rows)
 
 
-def _present(made: Dashboard) -> None:
-    made.with_panel(champion())
-    behind = now("lifelong_replicas", state="behind")
+def _present() -> list[Panel]:
+    serving, behind = (now("lifelong_replicas", state=state) for state in ("serving", "behind"))
     failing = f"(sum by (model) ({FAILED}) or 0 * sum by (model) ({REQUESTS})) / (sum by (model) ({REQUESTS}) > 0)"
-    for title, description, unit, expression, colours in (
+    swaps = changes("lifelong_promotion_timestamp_seconds", "$__range")
+    numbers = (
         ("Requests", "All routes.", "reqps", f"sum by (model) ({REQUESTS})", ALL_GOOD),
         ("Errors", "Share not answered ok.", "percentunit", failing, falling_from(0.01, 0.05)),
-        ("Replicas", "That serve the champion.", "short", now("lifelong_replicas", state="serving"), ALL_GOOD),
+        ("Replicas", "That serve the champion.", "short", serving, ALL_GOOD),
         ("Replicas behind", "That serve another version.", "short", behind, warns_from(1.0)),
-        (
-            "Swaps",
-            "Changes of the champion.",
-            "short",
-            changes("lifelong_promotion_timestamp_seconds", "$__range"),
-            ALL_GOOD,
-        ),
-    ):
-        made.with_panel(number(Says(title, description, unit), Ask(expression), colours))
+        ("Swaps", "Changes of the champion.", "short", swaps, ALL_GOOD),
+    )
+    made = [number(Says(title, meaning, unit), Ask(asked), colours) for title, meaning, unit, asked, colours in numbers]
+    return [champion(), *made]
 
 
-def _requests(made: Dashboard) -> None:
-    made.with_panel(
-        lines(
-            Says("Requests", "Requests a second by route.", "reqps"),
-            Ask(f"sum by (route) ({REQUESTS})", "{{route}}"),
-        )
-    )
-    made.with_panel(
-        lines(
-            Says("Errors", "Requests a second that were not answered ok, by the error's code.", "reqps"),
-            Ask(FAILED, "{{route}}: {{outcome}}"),
-        )
-    )
+def _requests() -> list[Panel]:
+    asked = Ask(f"sum by (route) ({REQUESTS})", "{{route}}")
+    codes = "Requests a second that were not answered ok, by the error's code."
     timed = "lifelong_request_seconds"
-    made.with_panel(
-        lines(
-            Says("Latency", "By route, from a request's head to the last byte of its answer.", "s"),
-            *(Ask(quantile(share, timed, "route"), f"{name} {{{{route}}}}") for share, name in SHARES),
-        )
-    )
-    made.with_panel(
-        bars(
-            Says("Not remembered", "Answered requests whose predictions feedback cannot name.", "short"),
-            Ask(increase("lifelong_requests_dropped_total"), "requests"),
-        )
-    )
+    times = [Ask(quantile(share, timed, "route"), f"{name} {{{{route}}}}") for share, name in SHARES]
+    dropped = Ask(increase("lifelong_requests_dropped_total"), "requests")
+    return [
+        lines(Says("Requests", "Requests a second by route.", "reqps"), asked),
+        lines(Says("Errors", codes, "reqps"), Ask(FAILED, "{{route}}: {{outcome}}")),
+        lines(Says("Latency", LATENCY_MEANING, "s"), *times),
+        bars(Says("Not remembered", "Answered requests whose predictions feedback cannot name.", "short"), dropped),
+    ]
 
 
-def _versions(made: Dashboard) -> None:
-    made.with_panel(
-        lines(
-            Says("Predictions", "Instances answered a second, by the version that answered.", "cps"),
-            Ask(rate("lifelong_predictions_total"), "version {{version}}"),
-        )
-    )
-    made.with_panel(
-        lines(
-            Says("Latency by version", "p95 of answered requests, for the eight versions that answered last.", "s"),
-            Ask(quantile(0.95, "lifelong_answer_seconds", "version"), "version {{version}}"),
-        )
-    )
-    made.with_panel(
-        bars(
-            Says("Swaps", "Changes of the champion: promotions and rollbacks.", "short"),
-            Ask(changes("lifelong_promotion_timestamp_seconds"), "swaps"),
-        )
-    )
-    made.with_panel(
-        lines(
-            Says(
-                "Replicas' versions", "Replicas that serve the champion, and those that still serve another.", "short"
-            ),
-            Ask(now("lifelong_replicas"), "{{state}}"),
-        )
-    )
+def _versions() -> list[Panel]:
+    answered = Ask(rate("lifelong_predictions_total"), "version {{version}}")
+    times = Ask(quantile(0.95, "lifelong_answer_seconds", "version"), "version {{version}}")
+    swaps = Ask(changes("lifelong_promotion_timestamp_seconds"), "swaps")
+    return [
+        lines(Says("Predictions", "Instances answered a second, by the version that answered.", "cps"), answered),
+        lines(Says("Latency by version", BY_VERSION_MEANING, "s"), times),
+        bars(Says("Swaps", "Changes of the champion: promotions and rollbacks.", "short"), swaps),
+        lines(Says("Replicas' versions", VERSIONS_MEANING, "short"), Ask(now("lifelong_replicas"), "{{state}}")),
+    ]
