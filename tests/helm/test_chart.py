@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +121,15 @@ def test_variables_override_what_the_chart_says_they_do(tmp_path: Path, monkeypa
     assert (settings.feedback.create_topic, settings.feedback.ca_file) == (False, "/ca.crt")
     assert settings.registry == RegistrySettings(uri="http://mlflow:5000")
     assert settings.service.tokens == Path("/tokens.json")
+
+
+def test_a_pod_reads_kuberays_command_as_a_shell_does() -> None:
+    """KubeRay writes what a node offers in quotes."""
+    (script,) = re.findall(r"^args: \['(.+)'\]$", (CHART / "templates/rayservice.yaml").read_text(), re.MULTILINE)
+    command = """printf '%s\n' --num-cpus=0  --resources='{"replica":1}'"""
+    variables = os.environ | {"KUBERAY_GEN_RAY_START_CMD": command}
+    done = subprocess.run(["bash", "-c", script], env=variables, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["--num-cpus=0", '--resources={"replica":1}']
 
 
 def test_the_readme_lists_every_value_with_its_meaning() -> None:

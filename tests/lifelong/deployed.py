@@ -1,5 +1,6 @@
 """A Ray cluster of two nodes as Kubernetes would start them, each by its own command, and what KubeRay asks of it."""
 
+import json
 import os
 import secrets
 import subprocess
@@ -16,10 +17,11 @@ from service.environment import free_port
 PATIENCE_SECONDS = 240.0
 TOKEN_VARIABLE = "RAY_AUTH_TOKEN"
 HERE = "127.0.0.1"
+ROOM = {"replica": 1}
 
 
 class Deployed:
-    """The head with room for one replica, and the nodes that join it; `close` ends every process of them."""
+    """The head with room for one replica, and the node that joins it; `close` ends every process of them."""
 
     def __init__(self, directory: Path) -> None:
         self.port, self._gcs, self._dashboard = free_port(), free_port(), free_port()
@@ -41,28 +43,38 @@ class Deployed:
         """Returns once the dashboard answers."""
         ports = f"--port={self._gcs} --dashboard-port={self._dashboard} --ray-client-server-port={free_port()}"
         place = f"--temp-dir={self._directory}/ray --dashboard-host={HERE}"
-        head = self._start("head", f"exec ray start --head --block --num-cpus=1 {ports} {place} {self._node()}")
-        self._until(self._answers, head)
+        room = f"--num-cpus=0 --resources='{json.dumps(ROOM)}'"
+        head = self._start("head", f"exec ray start --head --block {room} {ports} {place} {self._node()}")
+        self.until(self._answers, head)
 
     def join(self, then: str) -> None:
-        """A node for which no replica has room, and a command of its own.
+        """A node with no room for a replica but for one peer of a trainer, and a command of its own.
 
         Ray gives up a node whose parts do not start within seconds, as on a busy machine: Kubernetes would try again.
         """
         cluster = f"{HERE}:{self._gcs}"
-        start = f"ray start --address={cluster} --num-cpus=0 {self._node()}"
+        start = f"ray start --address={cluster} --num-cpus=1 {self._node()}"
         self._start("joined", f"until {start}; do sleep 1; done; exec {then} --cluster {cluster}")
 
     def deploy(self, **arguments: Any) -> Any:
         """Hands over a Serve configuration as KubeRay does; returns what became of the application."""
-        replica = {"name": "replica", "num_replicas": 1, "ray_actor_options": {"num_cpus": 1}}
+        replica = {"name": "replica", "num_replicas": 1, "ray_actor_options": {"num_cpus": 0, "resources": ROOM}}
         application = {"name": "lifelong", "route_prefix": "/", "import_path": "lifelong.application:build"}
         document = {
             "http_options": {"host": HERE, "port": self.port},
             "applications": [application | {"args": arguments, "deployments": [replica]}],
         }
         self._http.put("/serve/applications/", json=document).raise_for_status()
-        return self._until(self._settled)
+        return self.until(self._settled)
+
+    def until(self, look: Any, process: "subprocess.Popen[bytes] | None" = None) -> Any:
+        """What `look` returns as soon as it is something; fails with the logs when a process or the time is over."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not (found := look()):
+            assert time.monotonic() < deadline, self.logs()
+            assert process is None or process.poll() is None, self.logs()
+            time.sleep(0.2)
+        return found
 
     def close(self) -> None:
         """Ends everything that has this cluster's token."""
@@ -97,14 +109,6 @@ class Deployed:
     def _settled(self) -> Any:
         application = self._http.get("/serve/applications/").json()["applications"].get("lifelong", {})
         return application if application.get("status") in {"RUNNING", "DEPLOY_FAILED"} else None
-
-    def _until(self, look: Any, process: "subprocess.Popen[bytes] | None" = None) -> Any:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not (found := look()):
-            assert time.monotonic() < deadline, self.logs()
-            assert process is None or process.poll() is None, self.logs()
-            time.sleep(0.2)
-        return found
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:

@@ -16,7 +16,7 @@ from service.tokens import Role
 from tests.lifelong.deployed import Deployed
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
-CONFIGURATION = "model: pets\ninput: {kind: tensor, shape: [2]}\n"
+CONFIGURATION = "model: pets\ninput: {kind: tensor, shape: [2]}\nlearner: {workers: 2}\n"
 SERVED_SECONDS = 300.0
 
 
@@ -47,6 +47,7 @@ def test_a_serve_configuration_starts_the_service_and_a_joined_node_trains(direc
             receipt = client.feedback(events)
             served = client.wait_served(receipt.position, SERVED_SECONDS)
             assert served.version > 0
+            cluster.until(lambda: client.status().workers == 2)
             assert client.predict([[1, 1]]).version == served.version
     finally:
         sys.stderr.write(cluster.logs())
