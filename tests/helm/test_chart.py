@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from feedback.settings import KafkaSettings
+from feedback.topics import MAX_RECORD_BYTES
 from lifelong.settings import Settings, load_settings
 from registry.settings import RegistrySettings
 
@@ -121,6 +122,11 @@ def test_variables_override_what_the_chart_says_they_do(tmp_path: Path, monkeypa
     assert (settings.feedback.create_topic, settings.feedback.ca_file) == (False, "/ca.crt")
     assert settings.registry == RegistrySettings(uri="http://mlflow:5000")
     assert settings.service.tokens == Path("/tokens.json")
+
+
+def test_a_topic_takes_what_the_service_would_let_it_take() -> None:
+    (said,) = re.findall(r"max\.message\.bytes: (\d+)", (CHART / "templates/kafkatopics.yaml").read_text())
+    assert int(said) == MAX_RECORD_BYTES
 
 
 def test_a_pod_reads_kuberays_command_as_a_shell_does() -> None:
