@@ -43,7 +43,7 @@ class Costs:
     """A round of the fewest steps."""
     publish: float = 0.033
     """Probes, gate and version files of a small network."""
-    predict: float = 445e-6
+    predict: float = 494e-6
     """A row as JSON, with proxy and hub."""
     trainer: float = 530.0
     """Memory of a trainer or a peer with a small model: its own pages, and its part of shared ones."""
