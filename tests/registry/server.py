@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -14,10 +15,14 @@ START_SECONDS = 180.0
 
 
 class MlflowServer:
-    """One server with a directory of its own; it can be stopped and started again on the same port."""
+    """One server with a directory of its own; it can be stopped and started again on the same port.
 
-    def __init__(self, directory: Path) -> None:
+    With a certificate, a file that holds the key too, it speaks TLS.
+    """
+
+    def __init__(self, directory: Path, certificate: Path | None = None) -> None:
         self._directory = directory
+        self._certificate = certificate
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -26,7 +31,7 @@ class MlflowServer:
     @property
     def uri(self) -> str:
         """Address for clients."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"{'https' if self._certificate else 'http'}://127.0.0.1:{self._port}"
 
     def start(self) -> None:
         """Starts the server and returns when it answers."""
@@ -56,11 +61,14 @@ class MlflowServer:
             *("--artifacts-destination", (self._directory / "artifacts").as_uri()),
         ]
         network = ["--host", "127.0.0.1", "--port", str(self._port), "--workers", "1"]
+        if self._certificate:
+            network += ["--uvicorn-opts", f"--ssl-certfile={self._certificate}"]
         return [sys.executable, "-m", "mlflow", "server", *storage, *network]
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.uri}/health", timeout=5).is_success
+            believed = ssl.create_default_context(cafile=self._certificate)
+            return httpx.get(f"{self.uri}/health", timeout=5, verify=believed).is_success
         except httpx.TransportError:
             return False
 

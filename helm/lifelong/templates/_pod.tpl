@@ -52,8 +52,10 @@ containers:
     volumeMounts:
       - {name: models, mountPath: /etc/lifelong/models, readOnly: true}
       - {name: tokens, mountPath: /etc/lifelong/tokens, readOnly: true}
-      {{- if $.Values.kafka.caSecret }}
-      - {name: kafka-ca, mountPath: /etc/lifelong/kafka, readOnly: true}
+      {{- range tuple "kafka" "mlflow" }}
+      {{- if get (get $.Values .) "caSecret" }}
+      - {name: {{ . }}-ca, mountPath: /etc/lifelong/{{ . }}-ca, readOnly: true}
+      {{- end }}
       {{- end }}
       - {name: state, mountPath: /var/lib/lifelong}
       - {name: tmp, mountPath: /tmp}
@@ -69,12 +71,14 @@ volumes:
       secretName: {{ $.Values.existingSecret }}
       defaultMode: 0440
       items: [{key: tokens.json, path: tokens.json}]
-  {{- with $.Values.kafka.caSecret }}
-  - name: kafka-ca
+  {{- range $part := tuple "kafka" "mlflow" }}
+  {{- with get (get $.Values $part) "caSecret" }}
+  - name: {{ $part }}-ca
     secret:
       secretName: {{ . }}
       defaultMode: 0440
       items: [{key: ca.crt, path: ca.crt}]
+  {{- end }}
   {{- end }}
   - name: state
     persistentVolumeClaim: {claimName: {{ default (include "lifelong.fullname" $) $.Values.state.existingClaim }}}
@@ -115,12 +119,15 @@ volumes:
   valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .passwordKey }}}}
 {{- end }}
 {{- if .caSecret }}
-- {name: LIFELONG__FEEDBACK__CA_FILE, value: /etc/lifelong/kafka/ca.crt}
+- {name: LIFELONG__FEEDBACK__CA_FILE, value: /etc/lifelong/kafka-ca/ca.crt}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- with .Values.mlflow.uri }}
 - {name: LIFELONG__REGISTRY__URI, value: {{ . | quote }}}
+{{- end }}
+{{- if .Values.mlflow.caSecret }}
+- {name: MLFLOW_TRACKING_SERVER_CERT_PATH, value: /etc/lifelong/mlflow-ca/ca.crt}
 {{- end }}
 {{- with .Values.mlflow.existingSecret }}
 - name: MLFLOW_TRACKING_USERNAME
