@@ -1,10 +1,7 @@
 """The trainer as a Ray actor: one thread learns, the actor's own thread takes commands; only `crew` knows Ray, too."""
 
 import gc
-import os
-import sys
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
@@ -16,7 +13,8 @@ from ray.exceptions import RayError
 
 from contracts.errors import LifelongError
 from contracts.status import NAMESPACE, News, TrainerStatus, VersionRecord, hub_name
-from trainer.crew import EXIT_CODE, NICENESS, ending_where_a_peer_is_lost, recruited
+from trainer.crew import ending_where_a_peer_is_lost, recruited
+from trainer.process import end_at_once, give_way
 
 WAIT_SECONDS = 0.02
 COMMAND_SECONDS = 600.0
@@ -93,7 +91,7 @@ class TrainerActor:
         # Whoever starts this actor need not load torch: only its own process does.
         from trainer.assembly import TrainerConfiguration, assemble, mirror
 
-        os.nice(NICENESS)
+        give_way()
         config = TrainerConfiguration.model_validate_json(configuration)
         self._crew = recruited(config, configuration)
         self._commands: SimpleQueue[Command] = SimpleQueue()
@@ -150,9 +148,7 @@ class TrainerActor:
             self._trainer.end()
         finally:
             if not self._is_stopping:  # an error, or the next crew is larger
-                if sys.exception() is not None:
-                    traceback.print_exc()
-                os._exit(EXIT_CODE)
+                end_at_once()
 
     def _obey(self) -> None:
         while True:

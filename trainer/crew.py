@@ -1,9 +1,7 @@
 """A trainer's peers as Ray actors: they learn along, and hold nothing that must not be lost."""
 
 import logging
-import os
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from ray.exceptions import RayError
 
 from trainer.catalogue import check_divisible
 from trainer.errors import PeerLost
+from trainer.process import end_at_once, give_way
 
 if TYPE_CHECKING:
     from trainer.assembly import TrainerConfiguration
@@ -25,9 +24,6 @@ PEER_SECONDS, PATIENT_SECONDS = 30.0, 180.0
 LATE_SECONDS = 600.0
 """So long a trainer that waited patiently learns before it starts again for peers that are slow to start."""
 LOOK_SECONDS = 1.0
-EXIT_CODE = 70
-NICENESS = 5
-"""Learning gives way to serving where both want the same core."""
 PLACEMENTS = {"pack": "DEFAULT", "spread": "SPREAD"}
 """What Ray calls them."""
 
@@ -40,7 +36,7 @@ class PeerActor:
 
         from trainer.assembly import TrainerConfiguration
 
-        os.nice(NICENESS)
+        give_way()
         self._config = TrainerConfiguration.model_validate_json(configuration)
         torch.set_num_threads(self._config.learner.threads)
         self._learner: Learner | None = None
@@ -67,8 +63,7 @@ class PeerActor:
             is_done = True
         finally:
             if not is_done:
-                traceback.print_exc()
-                os._exit(EXIT_CODE)
+                end_at_once()
 
 
 class Summons:
@@ -166,8 +161,7 @@ def ending_where_a_peer_is_lost() -> Iterator[None]:
     try:
         yield
     except PeerLost:
-        traceback.print_exc()
-        os._exit(EXIT_CODE)
+        end_at_once()
 
 
 def _start(config: "TrainerConfiguration", configuration: str) -> Any:

@@ -12,9 +12,10 @@ from torch.distributed import FileStore  # type: ignore[attr-defined]
 
 from tests.trainer.pipeline import configuration
 from trainer.actor import TrainerActor
-from trainer.crew import EXIT_CODE, LATE_SECONDS, PATIENT_SECONDS, PEER_SECONDS, Summons
+from trainer.crew import LATE_SECONDS, PATIENT_SECONDS, PEER_SECONDS, Summons
 from trainer.errors import PeerLost
 from trainer.parallel import Ranks
+from trainer.process import EXIT_CODE
 from trainer.settings import LearnerSettings
 
 pytestmark = pytest.mark.unit
