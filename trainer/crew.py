@@ -40,6 +40,7 @@ class PeerActor:
         self._config = TrainerConfiguration.model_validate_json(configuration)
         torch.set_num_threads(self._config.learner.threads)
         self._learner: Learner | None = None
+        self._heard = bytearray()
 
     def ping(self) -> bool:
         """Answers once it is there."""
@@ -49,12 +50,21 @@ class PeerActor:
         """Meets leader and peers at the leader's store."""
         self._ranks = _ranks(self._config, rank, size, _store(host, port))
 
-    def obey(self, call: str, arguments: Sequence[Any]) -> None:
-        """Carries out a call of the leader's learner; what goes wrong ends the process, so that nobody waits for it."""
+    def hear(self, piece: bytes) -> None:
+        """Keeps the next piece of what the next call says."""
+        self._heard += piece
+
+    def obey(self, call: str, last: bytes) -> None:
+        """Carries out a call of the leader's learner, given the last piece of what it says.
+
+        What goes wrong ends the process, so that nobody waits for it.
+        """
         from trainer.leader import follow_along
+        from trainer.telling import put_together
 
         is_done = False
         try:
+            arguments, self._heard = put_together(self._heard + last), bytearray()
             if self._learner is None or call == "begin":
                 (columns,) = arguments
                 self._learner = self._config.learner_with(columns, self._ranks)
@@ -126,9 +136,15 @@ class RayCrew:
 
     @contextmanager
     def told(self, call: str, *arguments: Any) -> Iterator[None]:
-        """See `Crew.told`; the arguments go through the object store, once to each node."""
-        told = ray.put(arguments)
-        answers = [peer.obey.remote(call, told) for peer in self._peers]
+        """See `Crew.told`; the arguments go through the object store, once to each node and a piece at a time."""
+        from trainer.telling import in_pieces
+
+        *pieces, last = in_pieces(arguments)
+        for piece in pieces:
+            put = ray.put(piece)
+            _all_of([peer.hear.remote(put) for peer in self._peers])
+        put = ray.put(last)
+        answers = [peer.obey.remote(call, put) for peer in self._peers]
         yield
         _all_of(answers)
 

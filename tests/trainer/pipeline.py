@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from feedback.sqlite import SqliteLog
 from networks.settings import MlpSpec
 from trainer.assembly import TrainerConfiguration, assemble
 from trainer.intake import split_of
+from trainer.leader import Crew
 from trainer.loop import Trainer
 from trainer.policies import ProbeSettings, PromotionSettings, TaskSettings
 from trainer.settings import LearnerSettings
@@ -71,17 +72,24 @@ def configuration(directory: Path, **changes: Any) -> TrainerConfiguration:
 
 
 class Bench:
-    """A trainer beside the log that feeds it; `reopen` is what a restart after a kill does."""
+    """A trainer beside the log that feeds it; `reopen` is what a restart after a kill does.
 
-    def __init__(self, directory: Path, **changes: Any) -> None:
+    With `recruit` it leads the crew that this makes at every start.
+    """
+
+    def __init__(
+        self, directory: Path, recruit: Callable[[TrainerConfiguration], Crew] | None = None, **changes: Any
+    ) -> None:
         self.config = configuration(directory, **changes)
+        self._recruit = recruit
         self.log = SqliteLog(directory / "feedback.db")
         self.reopen()
 
     def reopen(self) -> None:
         """Builds everything anew from the state directory and nothing else; the trainer before is left as it was."""
         self.service = RememberingService()
-        self.trainer: Trainer = assemble(self.config, self.service, lambda: None)
+        crew = None if self._recruit is None else self._recruit(self.config)
+        self.trainer: Trainer = assemble(self.config, self.service, lambda: None, crew)
         self.trainer.begin()
 
     def feed(self, events: Sequence[dict[str, Any]]) -> None:

@@ -19,7 +19,7 @@ class Processes:
 
     def __init__(self, directory: Path) -> None:
         context = multiprocessing.get_context("spawn")
-        self._pools = [ProcessPoolExecutor(1, context) for _ in range(MOST)]
+        self.pools = [ProcessPoolExecutor(1, context) for _ in range(MOST)]
         self._directory = directory
         self._meetings = 0
 
@@ -28,14 +28,13 @@ class Processes:
         self._meetings += 1
         place = str(self._directory / f"meeting-{self._meetings}")
         jobs = [
-            pool.submit(_as_rank, rank, size, place, function, arguments)
-            for rank, pool in enumerate(self._pools[:size])
+            pool.submit(_as_rank, rank, size, place, function, arguments) for rank, pool in enumerate(self.pools[:size])
         ]
         return [job.result(timeout=120) for job in jobs]
 
     def close(self) -> None:
         """Ends them."""
-        for pool in self._pools:
+        for pool in self.pools:
             pool.shutdown()
 
 
