@@ -45,7 +45,7 @@ CATALOGUE = (
         ("model", "by", "outcome"),
     ),
     Metric("lifelong_last_event_timestamp_seconds", "gauge", "Unix time at which the newest example was accepted."),
-    Metric("lifelong_last_round_timestamp_seconds", "gauge", "Unix time at which this trainer last learned a round."),
+    Metric("lifelong_last_round_timestamp_seconds", "gauge", "Unix time at which a round was last learned."),
     Metric("lifelong_trainer_up", "gauge", "1 while the trainer reports, 0 after 5 seconds of silence."),
     Metric("lifelong_train_step_seconds", "gauge", "Mean duration of a training step in the last round."),
     Metric("lifelong_rate_curvature_ratio", "gauge", "Learning rate times the penalty's largest second derivative."),
@@ -68,7 +68,7 @@ CATALOGUE = (
     Metric(
         "lifelong_rollback_timestamp_seconds", "gauge", "Unix time at which the learner last went back to a version."
     ),
-    Metric("lifelong_registry_lag_versions", "gauge", "Versions that the registry has not yet been told of."),
+    Metric("lifelong_registry_lag_versions", "gauge", "Versions unknown to the registry; 1 for aliases alone."),
     Metric("lifelong_replicas", "gauge", "Replicas by whether they serve the champion.", STATE),
     Metric("lifelong_predictions_total", "counter", "Instances answered, by version.", ("model", "version")),
     Metric("lifelong_requests_total", "counter", "Requests by route and outcome.", ("model", "route", "outcome")),

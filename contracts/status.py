@@ -103,8 +103,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Times(msgspec.Struct, frozen=True, kw_only=True):
     """Unix seconds of what happened last; null where it has not.
 
-    `event`: the newest example was accepted. `round`: this trainer process learned a round. `rollback`: the
-    learner went back to the champion or an older version.
+    `event`: the newest example was accepted. `round`: a round was learned. `rollback`: the learner went back to the
+    champion or an older version.
     """
 
     event: float | None = None

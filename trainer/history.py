@@ -106,13 +106,18 @@ class History:
         """Versions that the registry has not yet been told of, oldest first."""
         return self._versions("WHERE mirrored=0 ORDER BY version", ())
 
-    def registry_lag(self) -> int:
-        """How many versions the registry has not yet been told of."""
-        return int(self._database.value("SELECT count(*) FROM versions WHERE mirrored=0"))
+    def registry_lag(self, aliases: Aliases) -> int:
+        """How many versions the registry has not yet been told of; 1 where it knows all, but not these aliases."""
+        versions = int(self._database.value("SELECT count(*) FROM versions WHERE mirrored=0"))
+        return versions or int(self._database.get("pointed", Aliases) != aliases)
 
     def mark_mirrored(self, version: int) -> None:
         """Notes that the registry has a version."""
         self._database.execute("UPDATE versions SET mirrored=1 WHERE version=?", (version,))
+
+    def mark_pointed(self, aliases: Aliases) -> None:
+        """Notes that the registry has these aliases."""
+        self._database.put("pointed", aliases)
 
     def note_row(self, step: int, after: str, accuracies: dict[str, float]) -> None:
         """Stores the row of the accuracy matrix that was measured when `step` closed the task `after`.

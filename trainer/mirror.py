@@ -69,6 +69,7 @@ class Mirror:
         aliases = history.aliases()
         if aliases.champion and aliases != self._pointed:
             self._point(registry, history, aliases)
+            history.mark_pointed(aliases)
             self._pointed = aliases
         if self._registered >= PRUNE_VERSIONS:
             registry.prune({int(path.name) for path in self._versions.iterdir()})

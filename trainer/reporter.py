@@ -50,7 +50,7 @@ class Reporter:
         self._reasons: Reasons = sources.stores.database.get("reasons", Reasons, {})
         self._guards = sources.stores.database.get("guards", Guards, Guards())
         self._durations = Durations()
-        self._learned_at: float | None = None
+        self._learned_at: float | None = sources.stores.database.get("learned_at", float)
         self._served = (0, 0)
 
     def note_step(self, step: Step, result: TrainingResult | None, seconds: float) -> None:
@@ -61,6 +61,7 @@ class Reporter:
         elif result is not None:
             self._durations = replace(self._durations, train_step=result.step_seconds, round=seconds)
             self._learned_at = time.time()
+            self._sources.stores.database.put("learned_at", self._learned_at)
             self._note_guards(result)
             facts = {"steps": result.steps, "skipped": result.skipped, "restored": result.restored}
             rows = self._sources.stores.examples.by_sequence(result.quarantined)
@@ -149,7 +150,7 @@ class Reporter:
             gate=self._gate,
             seconds=self._durations,
             device=str(course.network.theta.device),
-            registry_lag=stores.history.registry_lag(),
+            registry_lag=stores.history.registry_lag(aliases),
             promoted_at=stores.history.promoted_at(),
             lag=ledger.pending,
         )
