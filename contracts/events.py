@@ -9,6 +9,7 @@ import msgspec
 from contracts.errors import InvalidEvent
 from contracts.keys import has_duplicates
 from contracts.names import PLAIN_NAME, SIMPLE_NAME
+from contracts.traces import known_traceparent
 
 EVENT_TYPE = "lifelong.feedback.v1"
 # These are read by Python's `re`, where `$` would let a trailing line break pass.
@@ -28,7 +29,8 @@ class FeedbackEvent(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     """One labelled feedback record.
 
     It carries its own `instance`, or the `prediction_id` of an answer whose instance is still in the prediction log.
-    `instance` stays undecoded here: only the model's input specification can read it.
+    `instance` stays undecoded here: only the model's input specification can read it. `traceparent` is no part of what
+    the event says: `told_apart` takes it out.
     """
 
     label: Name | WholeNumber
@@ -38,6 +40,7 @@ class FeedbackEvent(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     task: TaskName | None = None
     subject: Name | None = None
     time: datetime | None = None
+    traceparent: str | None = None
 
     @property
     def label_name(self) -> str:
@@ -74,6 +77,16 @@ def _require_unique_keys(body: bytes) -> None:
             raise InvalidEvent("duplicate_key", "the event names one key twice")
     except (ValueError, RecursionError):
         raise InvalidEvent("malformed_json", "the event is not valid JSON") from None
+
+
+def told_apart(event: FeedbackEvent, sent: str | None) -> tuple[FeedbackEvent, str | None]:
+    """The event alone, and the trace context it came with: its own or, where that is none, the one `sent` beside it.
+
+    So an event that is sent again, in another trace as every attempt may be, is the same event.
+    """
+    if event.traceparent is None:
+        return event, sent
+    return msgspec.structs.replace(event, traceparent=None), known_traceparent(event.traceparent) or sent
 
 
 def encode_event(event: FeedbackEvent) -> bytes:

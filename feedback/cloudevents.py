@@ -4,11 +4,13 @@ import base64
 import binascii
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from contracts.errors import InvalidEvent
 from contracts.events import EVENT_TYPE, decode_event, encode_event
+from contracts.traces import known_traceparent
 
 PREFIX = "ce_"
 CONTENT_TYPE = "content-type"
@@ -18,13 +20,17 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """The context attributes that matter here; other attributes and extensions are allowed and not looked at."""
+    """The context attributes that matter here; other attributes and extensions are allowed and not looked at.
+
+    `traceparent` is that of the extension for distributed tracing.
+    """
 
     specversion: str
     type: str
     id: str
     source: str
     time: datetime | None = None
+    traceparent: Any = None
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     data_base64: str | msgspec.UnsetType = msgspec.UNSET
 
@@ -35,8 +41,8 @@ _STRUCTURED_DECODER = msgspec.json.Decoder(Envelope)
 def unwrap(value: bytes | None, headers: Headers) -> bytes:
     """The JSON of the feedback event in a Kafka record: the value itself, or a CloudEvent's data under its `id`.
 
-    The envelope's `id` becomes the event id, and its `time` the event's where that has none. Bare JSON is returned
-    unread; a CloudEvent's data is validated.
+    The envelope's `id` becomes the event id, and its `time` and `traceparent` the event's where that has none. Bare
+    JSON is returned unread; a CloudEvent's data is validated.
 
     Raises:
         InvalidEvent: `empty_record`, `invalid_envelope`, `unknown_event_type`, or what `decode_event` finds.
@@ -86,7 +92,8 @@ def _rebuild(envelope: Envelope, data: bytes) -> bytes:
     event = decode_event(data)
     if event.event_id not in {None, envelope.id}:
         raise InvalidEvent("invalid_envelope", "the event_id in the data is not the id of the CloudEvent")
-    changes: dict[str, object] = {"event_id": envelope.id}
+    traceparent = known_traceparent(event.traceparent) or known_traceparent(envelope.traceparent)
+    changes: dict[str, object] = {"event_id": envelope.id, "traceparent": traceparent}
     if event.time is None and envelope.time is not None:
         changes["time"] = envelope.time
     whole = msgspec.structs.replace(event, **changes)

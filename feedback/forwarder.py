@@ -7,6 +7,7 @@ import time
 import msgspec
 
 from contracts.events import DEFAULT_TASK
+from contracts.traces import TRACEPARENT
 from feedback.errors import FeedbackGap, FeedbackReplaced, FeedbackUnavailable
 from feedback.log import Cursor, Record
 from feedback.messages import position_header
@@ -105,6 +106,8 @@ class Forwarder:
 
     def _message(self, record: Record) -> Message:
         headers = [position_header(self._outbox.identity, record.position)]
+        if record.traceparent:
+            headers.append((TRACEPARENT, record.traceparent.encode()))
         return Message(self._key(record.body or b""), record.body, headers, record.accepted_at)
 
     def _key(self, body: bytes) -> bytes | None:

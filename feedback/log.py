@@ -18,7 +18,8 @@ class Record(NamedTuple):
 
     `offset` counts within `partition`; `position` is the row number that a REST answer named, or None for what other
     programs wrote straight to Kafka. `accepted_at` is Unix seconds. `body` is the JSON of one feedback event; when
-    `error` is set there is none to decode and the record is to be dead-lettered with that code.
+    `error` is set there is none to decode and the record is to be dead-lettered with that code. `traceparent` is the
+    trace context that it came with.
     """
 
     partition: int
@@ -28,6 +29,7 @@ class Record(NamedTuple):
     body: bytes | None
     error: str | None = None
     original: Original | None = None
+    traceparent: str | None = None
 
 
 class Appended(NamedTuple):

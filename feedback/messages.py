@@ -3,6 +3,7 @@
 from typing import Any
 
 from contracts.errors import InvalidEvent
+from contracts.traces import TRACEPARENT, sent_traceparent
 from feedback.cloudevents import unwrap
 from feedback.log import Original, Record
 
@@ -10,6 +11,7 @@ POSITION_HEADER = "outbox-position"
 """Header that the forwarder adds: the outbox's identity and the position in it that the REST answer named.
 
 With a null value it stands for an event that the broker would not take, so that its position is accounted for."""
+_OWN_HEADERS = ([POSITION_HEADER], [POSITION_HEADER, TRACEPARENT])
 
 
 def position_header(outbox: str, position: int | None) -> tuple[str, bytes]:
@@ -26,7 +28,8 @@ def to_record(message: Any, outbox: str) -> Record:
     position: int | None = None
     body: bytes | None = value
     error: str | None = None
-    if len(headers) == 1 and headers[0][0] == POSITION_HEADER:
+    traceparent = sent_traceparent(content for name, content in headers if name == TRACEPARENT) if headers else None
+    if [name for name, _ in headers] in _OWN_HEADERS:
         position = _position(headers[0][1], outbox)
         error = "refused_by_kafka" if value is None else None
     else:
@@ -35,7 +38,8 @@ def to_record(message: Any, outbox: str) -> Record:
         except InvalidEvent as invalid:
             body, error = None, invalid.code
     original = Original(message.key, value, headers)
-    return Record(message.partition, message.offset, position, message.timestamp / 1000, body, error, original)
+    at = message.timestamp / 1000
+    return Record(message.partition, message.offset, position, at, body, error, original, traceparent)
 
 
 def _position(header: bytes | None, outbox: str) -> int | None:

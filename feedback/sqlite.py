@@ -5,7 +5,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -27,12 +27,16 @@ CREATE TABLE IF NOT EXISTS ids (
     event_id TEXT PRIMARY KEY, digest BLOB NOT NULL, position INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS bodies (position INTEGER PRIMARY KEY, accepted_at REAL NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS traces (position INTEGER PRIMARY KEY, traceparent TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS dead_letters (
     position INTEGER PRIMARY KEY, code TEXT NOT NULL, detail TEXT NOT NULL, body BLOB
 ) STRICT;
 INSERT OR IGNORE INTO counters VALUES ('last', 0), ('duplicates', 0), ('committed', 1);
 """
-READ = "SELECT position, accepted_at, body FROM bodies WHERE position >= ? ORDER BY position LIMIT ?"
+READ = (
+    "SELECT position, accepted_at, body, traceparent FROM bodies LEFT JOIN traces USING (position) "
+    "WHERE position >= ? ORDER BY position LIMIT ?"
+)
 _Known = dict[str, tuple[bytes, int]]
 
 
@@ -68,17 +72,18 @@ class SqliteLog:
         """Drawn at random when the file was made."""
         return self._identity
 
-    def append(self, events: Sequence[tuple[str, bytes]]) -> Appended:
+    def append(self, events: Sequence[tuple[str, bytes]], traceparents: Mapping[str, str] | None = None) -> Appended:
         """Stores events `(event id, JSON body)` in one transaction that is on disk when this returns.
 
         An id seen before is a duplicate when its body is the same, byte for byte, and a conflict otherwise; neither
-        is stored. Duplicates are counted in the same transaction.
+        is stored. Duplicates are counted in the same transaction. `traceparents` are kept by the event's id, of its
+        first time.
 
         Raises:
             FeedbackUnavailable: nothing of the batch was stored.
         """
         with self._database.writing() as connection:
-            return _append(connection, events)
+            return _append(connection, events, traceparents or {})
 
     def read(self, cursor: Cursor, limit: int, wait_seconds: float) -> list[Record]:
         """Returns the next records; see `FeedbackReader.read`."""
@@ -112,6 +117,10 @@ class SqliteLog:
             connection.execute("UPDATE counters SET value = max(value, ?) WHERE name = 'committed'", (first,))
             connection.execute(
                 "DELETE FROM bodies WHERE position < min(?, (SELECT min(position) FROM bodies) + ?)", (first, TRIM_ROWS)
+            )
+            connection.execute(
+                "DELETE FROM traces WHERE position < min(?, coalesce((SELECT min(position) FROM bodies), ?))",
+                (first, first),
             )
             is_clear: int = connection.execute(
                 "SELECT NOT EXISTS (SELECT 1 FROM bodies WHERE position < ?)", (first,)
@@ -150,11 +159,14 @@ class SqliteLog:
         return value
 
     def _read(self, first: int | None, limit: int) -> list[Record]:
+        if first == self._counter("last") + 1:
+            return []  # most calls end here: a reader that waits asks two hundred times a second
         with self._database.reading() as connection:
-            rows = cast("list[tuple[int, float, bytes]]", connection.execute(READ, (first or 0, limit)).fetchall())
+            found = connection.execute(READ, (first or 0, limit)).fetchall()
+            rows = cast("list[tuple[int, float, bytes, str | None]]", found)
         if first is not None and (not rows or rows[0][0] != first):
             self._check_loss(first)
-        return [Record(PARTITION, position, position, at, body) for position, at, body in rows]
+        return [Record(PARTITION, place, place, at, body, traceparent=trace) for place, at, body, trace in rows]
 
     def _check_loss(self, first: int) -> None:
         with self._database.reading() as connection:
@@ -201,7 +213,9 @@ class _Batch:
         self.highest = max(self.highest, stored[1])
 
 
-def _append(connection: apsw.Connection, events: Sequence[tuple[str, bytes]]) -> Appended:
+def _append(
+    connection: apsw.Connection, events: Sequence[tuple[str, bytes]], traceparents: Mapping[str, str]
+) -> Appended:
     known = _known(connection, [event_id for event_id, _ in events])
     batch = _Batch(known, connection.execute("SELECT value FROM counters WHERE name = 'last'").get)
     for index, (event_id, body) in enumerate(events):
@@ -209,6 +223,9 @@ def _append(connection: apsw.Connection, events: Sequence[tuple[str, bytes]]) ->
     now = time.time()
     connection.executemany("INSERT INTO ids VALUES (?2, ?3, ?1)", (row[:3] for row in batch.fresh))
     connection.executemany("INSERT INTO bodies VALUES (?, ?, ?)", ((row[0], now, row[3]) for row in batch.fresh))
+    if traceparents:
+        named = ((row[0], traceparents[row[1]]) for row in batch.fresh if row[1] in traceparents)
+        connection.executemany("INSERT INTO traces VALUES (?, ?)", named)
     connection.execute("UPDATE counters SET value = ? WHERE name = 'last'", (batch.last,))
     if batch.duplicates:
         connection.execute("UPDATE counters SET value = value + ? WHERE name = 'duplicates'", (len(batch.duplicates),))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from contracts.decoder import InstanceDecoder
+from contracts.spans import Spans
 from feedback.predictions import PredictionLog
 from feedback.sqlite import SqliteLog
 from service.access import Access, needs
@@ -52,7 +53,7 @@ class Host:
         self.shelf = Shelf(self.champion, self.hub, loader)
         intake = Intake(InstanceDecoder(model.input), model.labels, self._log, self._predictions)
         self._read, in_flight = BodyReader(settings.max_body_bytes), settings.max_in_flight
-        self._feedback = FeedbackRoute(intake, settings.max_events, self._counts)
+        self._feedback = FeedbackRoute(intake, settings.max_events, self._counts, Spans(model.name))
         self._explain = ExplainRoute(model.name, model.input, self.shelf)
         batches, issuer = Batches(), Issuer(self._predictions, self._counts)
         decoder = RequestDecoder(model.input, settings.max_instances)

@@ -78,6 +78,10 @@ def feedback(specs: Sequence[InputSpec]) -> dict[str, Any]:
         "task": openapi.optional(openapi.TASK),
         "subject": openapi.optional(openapi.NAME),
         "time": {"type": ["string", "null"], "format": "date-time"},
+        "traceparent": {
+            "type": ["string", "null"],
+            "description": "the W3C trace context that it came with; by default the request's",
+        },
     }
     either = {"anyOf": [{"required": ["prediction_id"]}, {"required": ["instance"]}]}
     events = {"type": "array", "minItems": 1, "items": {**_object(properties, "label"), **either}}

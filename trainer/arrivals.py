@@ -8,7 +8,7 @@ import msgspec
 
 from contracts.decoder import InstanceDecoder
 from contracts.errors import InvalidEvent, InvalidInstance
-from contracts.events import FeedbackEvent, decode_event
+from contracts.events import FeedbackEvent, decode_event, encode_event, told_apart
 from contracts.inputs import InputSpec
 from contracts.status import JoinOutcome
 from feedback.join import Join, Recalled, Recollection, Whole
@@ -25,7 +25,10 @@ class Predictions(Recollection, Protocol):
 
 
 class Arrival(NamedTuple):
-    """A record with its event and its instance as stored, or with what is wrong with either."""
+    """A record with its event and its instance as stored, or with what is wrong with either.
+
+    The trace context is the record's alone: neither its body nor the event has one.
+    """
 
     record: Record
     event: FeedbackEvent | Fault
@@ -55,14 +58,18 @@ class Reception:
 
     def read(self, records: Sequence[Record]) -> Arrived:
         """Reads records in order; events that name a known prediction are completed by it."""
-        events = [_event(record) for record in records]
+        read = [_read(record) for record in records]
+        events = [event for _, event in read]
         recalled = self._join.recall(event for event in events if isinstance(event, FeedbackEvent))
         wholes = [_whole(event, recalled) for event in events]
         instances = self._instances([whole.instance if isinstance(whole, Whole) else whole for whole in wholes])
         named = [
             whole.event if isinstance(whole, Whole) else event for event, whole in zip(events, wholes, strict=True)
         ]
-        arrivals = [Arrival(*arrival) for arrival in zip(records, named, instances, strict=True)]
+        arrivals = [
+            Arrival(record, event, instance)
+            for (record, _), event, instance in zip(read, named, instances, strict=True)
+        ]
         return Arrived(arrivals, recalled.outcomes)
 
     def close(self) -> None:
@@ -86,13 +93,17 @@ class Reception:
             return fault
 
 
-def _event(record: Record) -> FeedbackEvent | Fault:
+def _read(record: Record) -> tuple[Record, FeedbackEvent | Fault]:
     if record.error is not None or record.body is None:
-        return InvalidEvent(record.error or "null_value", "the record holds no readable event")
+        return record, InvalidEvent(record.error or "null_value", "the record holds no readable event")
     try:
-        return decode_event(record.body)
+        event = decode_event(record.body)
     except InvalidEvent as fault:
-        return fault
+        return record, fault
+    if event.traceparent is None:
+        return record, event
+    alone, traceparent = told_apart(event, record.traceparent)
+    return record._replace(body=encode_event(alone), traceparent=traceparent), alone
 
 
 def _whole(event: FeedbackEvent | Fault, recalled: Recalled) -> Whole | Fault:

@@ -32,8 +32,11 @@ CREATE TABLE versions (
 CREATE TABLE serving (
     generation INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL, promoted_at REAL NOT NULL);
 """
-INDICES = "CREATE INDEX IF NOT EXISTS events_by_step ON events (step)"
-"""Added to files that were written before there were any."""
+ADDED = """
+CREATE INDEX IF NOT EXISTS events_by_step ON events (step);
+CREATE TABLE IF NOT EXISTS traces (event_id TEXT PRIMARY KEY, traceparent TEXT NOT NULL) WITHOUT ROWID;
+"""
+"""To files that were written before there were any; an earlier release reads those that have them."""
 
 
 class Database:
@@ -66,7 +69,7 @@ class Database:
         if self.get("fingerprint", str) != fingerprint:
             detail = f"{path.parent} was written for another input, label scenario or network; use another --state"
             raise ForeignState("other_configuration", detail)
-        self.execute(INDICES)
+        self.execute(ADDED)
 
     def _create(self, fingerprint: str) -> None:
         with self.transaction():

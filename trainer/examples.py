@@ -1,6 +1,6 @@
 """The example store and the ledger: every event once, with what became of it (invariants 2 and 4)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from contracts.status import Ledger
@@ -58,6 +58,10 @@ class ExampleStore:
             ((*example, step if example.split == "train" else None) for example in examples),
         )
 
+    def add_traceparents(self, traceparents: Mapping[str, str]) -> None:
+        """Keeps, by event id, the trace contexts that examples came with."""
+        self._database.change("INSERT INTO traces VALUES (?, ?)", traceparents.items())
+
     def add_dead_letters(self, letters: Iterable[DeadLetter]) -> None:
         """Notes dead records; a place in the log is noted once."""
         self._database.change(
@@ -94,6 +98,12 @@ class ExampleStore:
         where = "sequence BETWEEN ? AND ? AND split='train' AND undone=0 ORDER BY sequence"
         rows = self._database.rows(f"SELECT event_id FROM events WHERE {where}", (first, last))
         return [row[0] for row in rows]
+
+    def origins(self, first: int, last: int) -> list[tuple[str, str | None]]:
+        """Task and trace context of the effective training examples with sequence numbers in first…last, in order."""
+        where = "sequence BETWEEN ? AND ? AND split='train' AND undone=0 ORDER BY sequence"
+        query = f"SELECT task, traceparent FROM events LEFT JOIN traces USING (event_id) WHERE {where}"
+        return [(task, traceparent) for task, traceparent in self._database.rows(query, (first, last))]
 
     def tasks_trained_since(self, first: int) -> set[str]:
         """Tasks with effective training examples from sequence `first` on."""

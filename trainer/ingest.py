@@ -204,6 +204,7 @@ class Ingest:
         with self._stores.database.transaction():
             for examples, number in plan.parts:
                 self._stores.examples.add(examples, number)
+            self._stores.examples.add_traceparents(result.traceparents)
             self._stores.examples.add_dead_letters([letter for _, letter in result.dead] + result.set_aside)
             self._stores.examples.count(dict(result.counts))
             self._stores.record.append(plan.steps)

@@ -19,11 +19,15 @@ SPLIT_SCALE = 2**64
 
 
 class Sorted(msgspec.Struct):
-    """What a batch of records came to; every record is in exactly one of the `counts`."""
+    """What a batch of records came to; every record is in exactly one of the `counts`.
+
+    `traceparents` are by event id, of those examples that came with one.
+    """
 
     examples: list[StoredExample] = []
     dead: list[tuple[Record, DeadLetter]] = []
     set_aside: list[DeadLetter] = []
+    traceparents: dict[str, str] = {}
     counts: Counter[Count] = msgspec.field(default_factory=Counter)
     joins: Counter[JoinOutcome] = msgspec.field(default_factory=Counter)
 
@@ -63,6 +67,8 @@ class Intake:
             task = book.note(example.task, example.split == "probe", example.accepted_at)
             result.counts[_state(example.split, task.closed)] += 1
             result.examples.append(example)
+            if arrival.record.traceparent:
+                result.traceparents[example.event_id] = arrival.record.traceparent
             sequence += 1
         return result
 

@@ -18,6 +18,7 @@ from trainer.promoter import Outcome, Promoter
 from trainer.publisher import Service
 from trainer.record import Closing, Step
 from trainer.stores import Stores
+from trainer.traces import Traces
 
 HEARTBEAT_SECONDS = 1.0
 VERSIONS_SHOWN = 200
@@ -43,6 +44,7 @@ class Reporter:
         self._sources = sources
         self._service = service
         self._announce = announce
+        self._traces = Traces(model, sources.stores)
         self._reported_at = 0.0
         self._is_stale = True
         self._news: list[News] = []
@@ -61,6 +63,7 @@ class Reporter:
         elif result is not None:
             self._durations = replace(self._durations, train_step=result.step_seconds, round=seconds)
             self._learned_at = time.time()
+            self._traces.note_round(step, seconds)
             self._sources.stores.database.put("learned_at", self._learned_at)
             self._note_guards(result)
             facts = {"steps": result.steps, "skipped": result.skipped, "restored": result.restored}
@@ -72,6 +75,7 @@ class Reporter:
     def note_outcome(self, outcome: Outcome, seconds: float) -> None:
         """Takes note of a promotion decision and of how long it took."""
         self._durations = replace(self._durations, decision=seconds)
+        self._traces.note_outcome(outcome, seconds)
         verdict = outcome.decision.verdict
         self._count(outcome.decision)
         self.narrate("decision", {"verdict": verdict, "version": outcome.version, "reasons": outcome.decision.reasons})

@@ -15,6 +15,7 @@ from feedback.cloudevents import unwrap
 pytestmark = pytest.mark.unit
 ATTRIBUTES = {"specversion": "1.0", "type": EVENT_TYPE, "source": "/shop", "id": "order-1"}
 DATA = b'{"label":"seven","instance":[0.25, 1e-3]}'
+CONTEXT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 STRUCTURED = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
 
 
@@ -63,6 +64,29 @@ def test_extensions_and_header_case_do_not_matter() -> None:
     headers = [(name.upper(), value) for name, value in binary(traceparent="00-1")]
     assert decode_event(unwrap(DATA, headers)).event_id == "order-1"
     assert decode_event(unwrap(structured(partitionkey="x"), STRUCTURED)).event_id == "order-1"
+
+
+@pytest.mark.parametrize(
+    ("own", "attribute", "expected"),
+    [
+        (None, CONTEXT, CONTEXT),
+        (CONTEXT, CONTEXT.replace("7", "8"), CONTEXT),
+        ("odd", CONTEXT, CONTEXT),
+        (None, "odd", None),
+        ("odd", None, None),
+    ],
+)
+def test_the_trace_context_comes_from_the_extension_where_the_event_has_none(
+    own: str | None, attribute: str | None, expected: str | None
+) -> None:
+    fields = {"label": "seven", "instance": 1} | ({"traceparent": own} if own else {})
+    data = msgspec.json.encode(fields)
+    for body in (
+        unwrap(data, binary(traceparent=attribute)),
+        unwrap(structured(data=msgspec.Raw(data), traceparent=attribute), STRUCTURED),
+    ):
+        assert decode_event(body).traceparent == expected
+    assert decode_event(unwrap(structured(traceparent=7), STRUCTURED)).traceparent is None
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tests.feedback.topic import Topic
 
 pytestmark = pytest.mark.real
 WAIT_SECONDS = 60.0
+CONTEXT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def events(count: int, **fields: str) -> list[tuple[str, bytes]]:
@@ -32,9 +33,10 @@ def test_every_event_arrives_once_with_its_position(broker: Broker, tmp_path: Pa
     outbox.append(accepted[:1200])
     forwarder = Forwarder(outbox, topic.settings, topic.model)
     forwarder.start()
-    outbox.append(accepted[1200:])
+    outbox.append(accepted[1200:], {accepted[1300][0]: CONTEXT})
     reader = topic.reader(outbox.identity)
     records = read_all(reader, {}, 2500)
+    assert [record.position for record in records if record.traceparent == CONTEXT] == [1301]
     assert [(record.position, record.body) for record in records] == [
         (position, body) for position, (_, body) in enumerate(accepted, start=1)
     ]

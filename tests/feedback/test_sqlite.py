@@ -16,6 +16,7 @@ from feedback.errors import FeedbackGap, FeedbackUnavailable
 from feedback.sqlite import TRIM_ROWS, SqliteLog
 
 pytestmark = pytest.mark.unit
+CONTEXT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 EVENTS = st.tuples(st.sampled_from("abcdef"), st.sampled_from([b"1", b"2"]))
 APPEND_FOREVER = """
 import sys
@@ -89,6 +90,20 @@ def test_one_commit_drops_a_bounded_number_of_bodies(tmp_path: Path) -> None:
     assert len(log.read({}, total, 0.0)) == 100
     assert log.commit(log.end())
     assert log.read({}, total, 0.0) == []
+    log.close()
+
+
+def test_contexts_are_kept_beside_the_events_and_dropped_with_them(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path / "feedback.db")
+    log.append([("a", b"1"), ("b", b"2")], {"b": CONTEXT})
+    again = log.append([("b", b"2"), ("a", b"1"), ("c", b"3")], {"a": CONTEXT, "b": CONTEXT[::-1], "c": CONTEXT})
+    assert (again.accepted, again.duplicates) == ([2], [0, 1])
+    assert [record.traceparent for record in log.read({}, 10, 0.0)] == [None, CONTEXT, CONTEXT]
+    log.commit({0: 3})
+    assert [record.traceparent for record in log.read({}, 10, 0.0)] == [CONTEXT]
+    log.commit(log.end())
+    connection = apsw.Connection(str(tmp_path / "feedback.db"))
+    assert connection.execute("SELECT count(*) FROM traces").get == 0
     log.close()
 
 

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from contracts.versions import Artifact
+from feedback.log import Record
 from feedback.sqlite import SqliteLog
 from registry.errors import UnregisteredVersion
 from service.access import Access
@@ -177,10 +178,17 @@ class InProcessService:
 
     def stored(self) -> list[dict[str, Any]]:
         """The events in the log, decoded."""
+        return [msgspec.json.decode(record.body or b"null") for record in self._records()]
+
+    def traceparents(self) -> list[str | None]:
+        """The trace contexts that they are kept with."""
+        return [record.traceparent for record in self._records()]
+
+    def _records(self) -> list[Record]:
         log = SqliteLog(self.model.feedback_path)
         records = log.read({}, 10_000, 0.0)
         log.close()
-        return [msgspec.json.decode(record.body or b"null") for record in records]
+        return records
 
     def predict(self, document: Any) -> Reply:
         """A predict request of a document or of raw bytes."""

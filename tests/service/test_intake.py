@@ -1,7 +1,7 @@
 """Feedback: joined, complete, durable before the answer; one bad event spoils no other."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from contracts.decoder import InstanceDecoder
 from contracts.events import decode_event
 from contracts.inputs import parse_input
 from contracts.labels import Column, LabelSpec
+from contracts.spans import Spans
 from feedback.errors import FeedbackUnavailable
 from feedback.log import Appended
 from service.counts import Counts
@@ -72,6 +73,34 @@ def test_bad_events_are_named_by_their_place_and_the_others_are_accepted(service
     rejected = [(item["index"], item["error"]) for item in reply.document["rejected"]]
     assert rejected == [(0, "wrong_shape"), (2, "invalid_event"), (4, "invalid_event")]
     assert [stored["event_id"] for stored in service.stored()] == ["e1", "e3"]
+
+
+def test_an_event_is_kept_with_the_context_that_it_came_with(service: InProcessService) -> None:
+    own, of_request = (f"00-{number:032x}-{number:016x}-01" for number in (1, 2))
+    events = [event(1), event(2, traceparent=own), event(3, traceparent="odd")]
+    headers = (*JSON, (b"traceparent", of_request.encode()))
+    reply = service.post("/v1/models/pets/feedback", {"events": events}, headers)
+    assert (reply.status, reply.document["accepted"]) == (202, 3)
+    assert service.traceparents() == [of_request, own, of_request]
+    assert service.stored() == [event(1), event(2), event(3)]
+
+
+def test_an_event_that_is_sent_again_in_another_trace_is_the_same_event(service: InProcessService) -> None:
+    first, again = (f"00-{number:032x}-{number:016x}-01".encode() for number in (1, 2))
+    for traceparent, changes in ((first, {}), (again, {}), (again, {"traceparent": again.decode()})):
+        headers = (*JSON, (b"traceparent", traceparent))
+        reply = service.post("/v1/models/pets/feedback", {"events": [event(1, **changes)]}, headers)
+        assert reply.status == 202
+    assert service.traceparents() == [first.decode()]
+
+
+@pytest.mark.parametrize("sent", [[], [b"odd"], [b"00-" + b"0" * 32 + b"-0000000000000001-01"], [b"\xff" * 60_000]])
+def test_feedback_without_a_context_or_with_an_odd_one_is_taken_all_the_same(
+    service: InProcessService, sent: list[bytes]
+) -> None:
+    headers = (*JSON, *((b"traceparent", value) for value in sent))
+    assert service.post("/v1/models/pets/feedback", {"events": [event(1)]}, headers).status == 202
+    assert service.traceparents() == [None]
 
 
 def test_feedback_may_name_a_prediction_instead_of_an_instance(service: InProcessService) -> None:
@@ -138,7 +167,7 @@ def test_expired_predictions_hold_the_feedback_of_others_up_for_no_moment() -> N
 class FullDisk:
     """A log and a memory on a disk that takes nothing more."""
 
-    def append(self, _events: Sequence[tuple[str, bytes]]) -> Appended:
+    def append(self, _events: Sequence[tuple[str, bytes]], _traceparents: Mapping[str, str]) -> Appended:
         """Never stores."""
         raise FeedbackUnavailable("log_unavailable", "feedback.db cannot be used now (FullError)")
 
@@ -150,6 +179,6 @@ class FullDisk:
 def test_a_log_that_cannot_be_written_is_said_and_nothing_is_claimed() -> None:
     intake = Intake(InstanceDecoder(parse_input(TENSOR)), LabelSpec(), FullDisk(), FullDisk())
     counts, bounds = Counts(), Bounds(lambda _: None, BodyReader(1 << 20), 100)
-    route = FastRoute("feedback", FeedbackRoute(intake, 100, counts), counts, bounds)
+    route = FastRoute("feedback", FeedbackRoute(intake, 100, counts, Spans("pets")), counts, bounds)
     reply = asyncio.run(call(route, "POST", "/", [msgspec.json.encode({"events": [event(1)]})], JSON))
     assert (reply.status, reply.document["error"], reply.headers["retry-after"]) == (503, "log_unavailable", "1")

@@ -40,6 +40,7 @@ class Desk:
         self.stores = Stores.open(directory, "test")
         self.intake = Intake(TensorInput(shape=(2,)), labels, self.stores.examples, predictions, 0.1)
         self.book = TaskBook()
+        self.sent: str | None = None
         self._offset = 0
 
     def sort(self, *bodies: dict[str, Any] | bytes) -> Sorted:
@@ -47,7 +48,7 @@ class Desk:
         for body in bodies:
             self._offset += 1
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
-            records.append(Record(0, self._offset, self._offset, 1.0, content))
+            records.append(Record(0, self._offset, self._offset, 1.0, content, traceparent=self.sent))
         return self.intake.sort(records, self.book)
 
     def store(self, result: Sorted) -> None:
@@ -111,6 +112,21 @@ def test_duplicates_are_found_within_a_batch_and_across_batches(desk: Desk) -> N
     desk.store(first)
     again = desk.sort(event("b"))
     assert (again.examples, dict(again.counts)) == ([], {"duplicate": 1})
+
+
+def test_a_context_is_kept_beside_the_example_and_an_event_may_bring_its_own(desk: Desk) -> None:
+    desk.sent, own = (f"00-{number:032x}-{number:016x}-01" for number in (1, 2))
+    result = desk.sort(event("a"), event("b", traceparent=own), event("c", traceparent="odd"), event("a", label="no"))
+    assert result.traceparents == {"a": desk.sent, "b": own, "c": desk.sent}
+
+
+def test_an_event_that_came_again_in_another_trace_is_a_duplicate(desk: Desk) -> None:
+    first, again = (f"00-{number:032x}-{number:016x}-01" for number in (1, 2))
+    named = {"event_id": "b", "prediction_id": prediction_id("known-1", 1), "label": "no"}
+    events = [event("a", traceparent=first), named | {"traceparent": first}]
+    desk.store(desk.sort(*events))
+    result = desk.sort(*(each | {"traceparent": again} for each in events))
+    assert (result.examples, dict(result.counts)) == ([], {"duplicate": 2})
 
 
 @pytest.mark.parametrize(
