@@ -38,6 +38,7 @@ class Stack:
         self.machine = Machine()
         names = ["gcs", "mlflow", "postgres", "prometheus", "machine"]
         self._ports = dict(zip(names, free_ports(len(names)), strict=True)) | {"service": free_port()}
+        self._agents = {"service": free_port(), "trainer": free_port()}
         variables = example(uncommented=True) | {name: secrets.token_hex(32) for name in SECRETS}
         variables["COMPOSE_PROFILES"], variables["CPU_TRAINERS"] = ",".join(PROFILES), ""
         self.services = services(composed(variables), PROFILES)
@@ -93,6 +94,12 @@ class Stack:
         with self.client() as client:
             return client.status().trainer == "running"
 
+    def passes_its_check(self, name: str) -> bool:
+        """What the file's health check of a container that has one says."""
+        own = {"127.0.0.1:52365": f"{HERE}:{self._agents[name]}"}
+        _, *check = substituted(self.services[name]["healthcheck"]["test"], own)
+        return subprocess.run(check, env={"PATH": PROGRAMS}, capture_output=True, check=False).returncode == 0
+
     def close(self) -> None:
         """Ends everything."""
         self.machine.close()
@@ -120,7 +127,7 @@ class Stack:
 
     def _start_ours(self, name: str, is_healthy: Callable[[], bool]) -> None:
         """A container with a Ray node and a program on it; its own /tmp is another folder for Ray."""
-        ports = f"--min-worker-port=0 --max-worker-port=0 --dashboard-agent-listen-port={free_port()}"
+        ports = f"--min-worker-port=0 --max-worker-port=0 --dashboard-agent-listen-port={self._agents[name]}"
         own = {
             "ray start": f"ray start {ports} --ray-client-server-port={free_port()}",
             "--port=6379": f"--port={self._ports['gcs']}",

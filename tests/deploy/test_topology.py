@@ -93,7 +93,9 @@ def test_feedback_by_rest_and_kafka_reaches_predictions_registry_and_metrics_and
     version = wait_learned(stack, 2 * PER_TASK)
     stack.prometheus.wait_for(f'lifelong_champion_version_info{{version="{version}"}} == 1')
 
+    assert stack.passes_its_check("trainer")
     stack.container("trainer").kill()
+    assert not stack.passes_its_check("trainer")
     with stack.client() as client:
         receipt = client.feedback(events([4, 5], "unattended"))
         assert receipt.accepted == PER_TASK
@@ -101,6 +103,7 @@ def test_feedback_by_rest_and_kafka_reaches_predictions_registry_and_metrics_and
         stack.machine.until(lambda: not stack.is_trained(), LEARN_SECONDS, "the trainer is missed")
 
     stack.container("trainer").start()
+    stack.machine.until(lambda: stack.passes_its_check("trainer"), LEARN_SECONDS, "the trainer passes its health check")
     resumed = wait_learned(stack, 3 * PER_TASK)
     assert resumed > version
     with stack.client() as client:
