@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Disproved(Exception):
-    """What the image was to show is not so, or something that the test needs is not there."""
+    """What was to be shown is not so, or something that the test needs is not there."""
 
 
 def output(command: list[str], environment: dict[str, str], seconds: float, both: bool = False) -> str:
