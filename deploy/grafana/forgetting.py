@@ -17,7 +17,7 @@ from deploy.grafana.panels import (
     matrix,
     number,
 )
-from deploy.grafana.promql import increase, now
+from deploy.grafana.promql import increase, now, per_model
 
 ACCURACY, BEST = now("lifelong_task_accuracy_ratio"), now("lifelong_task_best_accuracy_ratio")
 LOWEST = now("lifelong_task_min_accuracy_ratio")
@@ -56,8 +56,8 @@ def _present() -> list[Panel]:
         ("Average accuracy", "Mean accuracy over all probe sets after the last task.", AVERAGE, COLOURS),
         ("Worst task", "The champion's lowest accuracy on any probe set.", WORST, COLOURS),
         ("Backward transfer", BACKWARD_MEANING, BACKWARD, ((-1.0, BAD), (-0.2, WARNING), (-0.1, GOOD))),
-        ("Budget used", BUDGET_MEANING, f"max by (model) ({SPENT}) / {BUDGET}", falling_from(0.5, 1.0)),
-        ("Stability gap", GAP_MEANING, f"max by (model) ({ACCURACY} - {LOWEST})", falling_from(0.1, 0.2)),
+        ("Budget used", BUDGET_MEANING, f"{per_model('max', SPENT)} / {BUDGET}", falling_from(0.5, 1.0)),
+        ("Stability gap", GAP_MEANING, per_model("max", f"{ACCURACY} - {LOWEST}"), falling_from(0.1, 0.2)),
     )
     cells = Ask(now("lifelong_matrix_accuracy_ratio"))
     return [

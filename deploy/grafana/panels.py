@@ -60,8 +60,9 @@ def bars(says: Says, *asks: Ask, width: int = 12) -> timeseries.Panel:
 
 def number(says: Says, ask: Ask, colours: Colours = ALL_GOOD, is_name: bool = False) -> stat.Panel:
     """One number; `is_name` shows the legend instead of it."""
-    panel = _told(stat.Panel(), says, 4, 4).graph_mode(common.BigValueGraphMode.NONE).thresholds(thresholds(colours))
-    panel.no_value("–").reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]))
+    panel = _told(stat.Panel(), says, 4, 4).thresholds(thresholds(colours))
+    panel.graph_mode(common.BigValueGraphMode.NONE).no_value("–")
+    panel.reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]))
     if is_name:
         panel.text_mode(common.BigValueTextMode.NAME)
     return _asking(panel, [ask])
@@ -103,14 +104,13 @@ def falling_from(warning: float, bad: float) -> Colours:
 def dashboard(uid: str, title: str, description: str, rows: Mapping[str, Sequence[Panel]]) -> dashboards.Dashboard:
     """A dashboard of one model, with rows of panels by their titles.
 
-    Where its data comes from and which model are chosen at its top.
+    Where its data comes from, which service and which of its models are chosen at its top.
     """
     made = dashboards.Dashboard(f"Lifelong / {title}").uid(uid).description(description).tags(["lifelong"])
     made.refresh("30s").time("now-6h", "now").timezone("browser").tooltip(models.DashboardCursorSync.CROSSHAIR)
     made.with_variable(dashboards.DatasourceVariable("datasource").label("Data source").type("prometheus"))
-    model = dashboards.QueryVariable("model").label("Model").datasource(DATASOURCE)
-    model.query("label_values(lifelong_trainer_up, model)").refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
-    made.with_variable(model.sort(models.VariableSort.ALPHABETICAL_ASC)).link(_others())
+    made.with_variable(_choice("job", "Service", "lifelong_trainer_up"))
+    made.with_variable(_choice("model", "Model", 'lifelong_trainer_up{job="$job"}')).link(_others())
     for mark in _marks():
         made.annotation(mark)
     for name, panels in rows.items():
@@ -118,6 +118,13 @@ def dashboard(uid: str, title: str, description: str, rows: Mapping[str, Sequenc
         for panel in panels:
             made.with_panel(panel)
     return made
+
+
+def _choice(label: str, title: str, selector: str) -> dashboards.QueryVariable:
+    """One of the values that a label has."""
+    choice = dashboards.QueryVariable(label).label(title).datasource(DATASOURCE)
+    choice.query(f"label_values({selector}, {label})").refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+    return choice.sort(models.VariableSort.ALPHABETICAL_ASC)
 
 
 def _marks() -> Iterator[dashboards.AnnotationQuery]:

@@ -6,7 +6,10 @@ INTERVAL = "$__rate_interval"
 
 
 def now(name: str, **match: str) -> str:
-    """The present value of every series of the selected model, each once, however many replicas are scraped."""
+    """The present value of every series of the selected model of one job, each once, however many replicas are scraped.
+
+    A job is what Prometheus calls the targets of one service: two services may have a model of the same name.
+    """
     return _once(name, _selected(name, match))
 
 
@@ -30,16 +33,20 @@ def changes(name: str, window: str = INTERVAL) -> str:
     return _once(name, f"changes({_selected(name, {})}[{window}])")
 
 
+def per_model(operator: str, expression: str) -> str:
+    """One number of a model's series."""
+    return f"{operator} by (job, model) ({expression})"
+
+
 def quantile(share: float, name: str, *by: str) -> str:
     """A quantile of a histogram by some of its labels, in its unit."""
-    buckets = ", ".join([*BY_NAME[name].labels, "le"])
     grouped = ", ".join([*by, "le"])
-    rates = f"rate({name}_bucket{_matchers(name, {})}[{INTERVAL}])"
-    return f"histogram_quantile({share}, sum by ({grouped}) (max by ({buckets}) ({rates})))"
+    rates = _once(name, f"rate({name}_bucket{_matchers(name, {})}[{INTERVAL}])", "le")
+    return f"histogram_quantile({share}, sum by ({grouped}) ({rates}))"
 
 
-def _once(name: str, inner: str) -> str:
-    return f"max by ({', '.join(BY_NAME[name].labels)}) ({inner})"
+def _once(name: str, inner: str, *more: str) -> str:
+    return f"max by ({', '.join(['job', *BY_NAME[name].labels, *more])}) ({inner})"
 
 
 def _selected(name: str, match: dict[str, str]) -> str:
@@ -51,7 +58,7 @@ def _matchers(name: str, match: dict[str, str]) -> str:
     unknown = match.keys() - set(BY_NAME[name].labels)
     if unknown:
         raise KeyError(f"{name} has no label {', '.join(sorted(unknown))}")
-    parts = ['model="$model"']
+    parts = ['job="$job"', 'model="$model"']
     for label, value in match.items():
         operator = "=~" if value.startswith("~") else "!=" if value.startswith("!") else "="
         parts.append(f'{label}{operator}"{value.lstrip("~!")}"')

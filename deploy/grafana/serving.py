@@ -15,10 +15,11 @@ from deploy.grafana.panels import (
     number,
     warns_from,
 )
-from deploy.grafana.promql import changes, increase, now, quantile, rate
+from deploy.grafana.promql import changes, increase, now, per_model, quantile, rate
 
 REQUESTS = rate("lifelong_requests_total")
 FAILED = rate("lifelong_requests_total", outcome="!ok")
+ALL = per_model("sum", REQUESTS)
 SHARES = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
 LATENCY_MEANING = "By route, from a request's head to the last byte of its answer."
 BY_VERSION_MEANING = "p95 of answered requests, for the eight versions that answered last."
@@ -33,10 +34,10 @@ def build() -> Dashboard:
 
 def _present() -> list[Panel]:
     serving, behind = (now("lifelong_replicas", state=state) for state in ("serving", "behind"))
-    failing = f"(sum by (model) ({FAILED}) or 0 * sum by (model) ({REQUESTS})) / (sum by (model) ({REQUESTS}) > 0)"
+    failing = f"({per_model('sum', FAILED)} or 0 * {ALL}) / ({ALL} > 0)"
     swaps = changes("lifelong_promotion_timestamp_seconds", "$__range")
     numbers = (
-        ("Requests", "All routes.", "reqps", f"sum by (model) ({REQUESTS})", ALL_GOOD),
+        ("Requests", "All routes.", "reqps", ALL, ALL_GOOD),
         ("Errors", "Share not answered ok.", "percentunit", failing, falling_from(0.01, 0.05)),
         ("Replicas", "That serve the champion.", "short", serving, ALL_GOOD),
         ("Replicas behind", "That serve another version.", "short", behind, warns_from(1.0)),

@@ -3,13 +3,13 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from deploy.grafana.panels import ALL_GOOD, BAD, GOOD, Ask, Panel, Says, bars, dashboard, lines, number, warns_from
-from deploy.grafana.promql import increase, now, rate, since
+from deploy.grafana.promql import increase, now, per_model, rate, since
 
-EVENTS = 'lifelong_events{model="$model", state%s"received"}'
-UNBALANCED = f"min by (model) (abs(sum without (state) ({EVENTS % '='}) - sum without (state) ({EVENTS % '!='})))"
+EVENTS = 'sum without (state) (lifelong_events{job="$job", model="$model", state%s"received"})'
+UNBALANCED = per_model("min", f"abs({EVENTS % '='} - {EVENTS % '!='})")
 """Compared within each answer, because two of them are not of the same moment."""
-JOINED = f"sum by (model) ({rate('lifelong_joined_events_total', outcome='joined')})"
-NAMED = f"sum by (model) ({rate('lifelong_joined_events_total')})"
+JOINED = per_model("sum", rate("lifelong_joined_events_total", outcome="joined"))
+NAMED = per_model("sum", rate("lifelong_joined_events_total"))
 
 
 JOIN_MEANING = "Share of the events naming a prediction whose prediction was remembered."

@@ -43,24 +43,25 @@ def questions() -> Iterator[Question]:
                 yield Question(name, panel["title"], target["expr"], target.get("instant", False))
 
 
-def filled(expression: str, model: str, seconds: float) -> str:
+def filled(expression: str, job: str, model: str, seconds: float) -> str:
     """An expression with its variables filled in, for a dashboard that shows that many seconds."""
+    expression = expression.replace("$job", job)
     expression = expression.replace("$__rate_interval", f"{RATE_INTERVAL_SECONDS}s")
     return expression.replace("$__range", f"{int(seconds)}s").replace("$model", model)
 
 
 class Viewer:
-    """Looks at dashboards from a moment on."""
+    """Looks at dashboards from a moment on, at one model of one job."""
 
-    def __init__(self, prometheus: Prometheus, model: str) -> None:
+    def __init__(self, prometheus: Prometheus, job: str, model: str) -> None:
         self.prometheus = prometheus
-        self.model = model
+        self.job, self.model = job, model
         self.began = time.time()
 
     def ask(self, question: Question) -> list[dict[str, Any]]:
         """The series of a query: over all the time since the beginning, or at this moment."""
         now = time.time()
-        query = filled(question.expression, self.model, now - self.began)
+        query = filled(question.expression, self.job, self.model, now - self.began)
         if question.is_instant:
             return [series | {"values": [series["value"]]} for series in self.prometheus.now(query)]
         span = {"start": self.began, "end": now, "step": STEP_SECONDS}

@@ -54,13 +54,13 @@ class Prometheus:
 
 
 @contextmanager
-def scraping(directory: Path, targets: Sequence[str], rules: Mapping[str, str]) -> Iterator[Prometheus]:
-    """Scrapes targets each second and evaluates rule files, given by name, as often."""
+def scraping(directory: Path, jobs: Mapping[str, Sequence[str]], rules: Mapping[str, str]) -> Iterator[Prometheus]:
+    """Scrapes the targets of jobs each second and evaluates rule files, given by name, as often."""
     for name, text in rules.items():
         (directory / name).write_text(text)
-    jobs = [{"job_name": "lifelong", "static_configs": [{"targets": list(targets)}]}]
+    scraped = [{"job_name": job, "static_configs": [{"targets": list(targets)}]} for job, targets in jobs.items()]
     every = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    configuration = {"global": every, "rule_files": list(rules), "scrape_configs": jobs}
+    configuration = {"global": every, "rule_files": list(rules), "scrape_configs": scraped}
     (directory / "prometheus.yml").write_text(json.dumps(configuration))
     port = free_port()
     options = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{port}"]

@@ -13,14 +13,15 @@ import yaml
 from contracts.metrics import BY_NAME
 from lifelong.__main__ import app
 from lifelong.settings import Settings
-from tests.deploy.conftest import Watched
-from tests.deploy.rules import DIRECTORY, RULES, alerts
+from tests.deploy.conftest import JOB, OTHER_JOB, Watched
+from tests.deploy.rules import DIRECTORY, RULES, alerts, limited
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = ROOT / "docs" / "runbooks"
 CASES = sorted((DIRECTORY / "tests").glob("*.yml"))
 FIRING = 'ALERTS{alertstate="firing"}'
 NAME = re.compile(r"\blifelong_\w+")
+GROUPED = re.compile(r"\b(?:by|on) \((.*?)\)")
 
 
 def promtool(*arguments: str | Path) -> str:
@@ -45,6 +46,23 @@ def test_promtool_accepts_the_rules_and_the_example_of_scraping() -> None:
 @pytest.mark.real
 def test_every_case_comes_out_as_it_says() -> None:
     assert promtool("test", "rules", *CASES).count("SUCCESS") == len(CASES)
+
+
+@pytest.mark.real
+def test_rules_that_are_each_limited_to_one_service_say_the_same_together_as_those_for_all(tmp_path: Path) -> None:
+    for number, job in enumerate((JOB, OTHER_JOB)):
+        (tmp_path / f"{number}.yml").write_text(limited(RULES.read_text(), job))
+    cases = yaml.safe_load((DIRECTORY / "tests" / "releases.yml").read_text())
+    (tmp_path / "cases.yml").write_text(yaml.safe_dump(cases | {"rule_files": ["0.yml", "1.yml"]}))
+    promtool("test", "rules", tmp_path / "cases.yml")
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("rule", alerts().values(), ids=alerts())
+def test_every_alert_tells_services_apart_and_can_be_limited_to_one(rule: dict[str, Any]) -> None:
+    assert all(selected.startswith('{job=~".+"') for selected in NAME.split(rule["expr"])[1:])
+    assert all(labels.split(", ")[0] == "job" for labels in GROUPED.findall(rule["expr"]))
+    assert "$labels.job" in rule["annotations"]["summary"]
 
 
 @pytest.mark.unit
@@ -106,9 +124,12 @@ def test_rules_and_cases_name_only_metrics_of_the_catalogue() -> None:
 @pytest.mark.real
 def test_a_real_prometheus_fires_what_is_the_case_at_a_real_service_and_nothing_else(watched: Watched) -> None:
     prometheus = watched.viewer.prometheus
-    prometheus.wait_for('ALERTS{alertname="LifelongDeadLetters", alertstate="firing"}')
-    firing = {(series["metric"]["alertname"], series["metric"].get("task")) for series in prometheus.now(FIRING)}
-    assert firing - {("LifelongForgettingOverBudget", "x")} == {
-        ("LifelongDeadLetters", None),
-        ("LifelongTaskBelowFloor", "x"),
-    }
+    for job in (JOB, OTHER_JOB):
+        prometheus.wait_for(f'ALERTS{{alertname="LifelongDeadLetters", alertstate="firing", job="{job}"}}')
+    alerts = [series["metric"] for series in prometheus.now(FIRING)]
+    for job in (JOB, OTHER_JOB):
+        firing = {(alert["alertname"], alert.get("task")) for alert in alerts if alert["job"] == job}
+        assert firing - {("LifelongForgettingOverBudget", "x")} == {
+            ("LifelongDeadLetters", None),
+            ("LifelongTaskBelowFloor", "x"),
+        }

@@ -13,7 +13,7 @@ from contracts.metrics import BY_NAME, CATALOGUE
 from deploy.grafana.__main__ import documents
 from deploy.grafana.preview import draw
 from tests.deploy.asking import DASHBOARDS, DIRECTORY, ROOT, Question, panels, questions
-from tests.deploy.conftest import ANSWERED, Watched
+from tests.deploy.conftest import ANSWERED, JOB, OTHER_JOB, Watched
 from tests.deploy.stream import MODEL
 
 IMAGES = ROOT / "docs" / "images"
@@ -38,9 +38,11 @@ def test_a_dashboard_can_be_found_again_and_asks_whom_it_is_told_to(name: str) -
     dashboard = DASHBOARDS[name]
     assert dashboard["uid"] == f"lifelong-{name}"
     assert dashboard["timezone"] == "browser"
-    datasource, model = dashboard["templating"]["list"]
+    datasource, job, model = dashboard["templating"]["list"]
     assert (datasource["name"], datasource["type"], datasource["query"]) == ("datasource", "datasource", "prometheus")
+    assert (job["name"], job["label"], job["datasource"]) == ("job", "Service", CHOSEN)
     assert (model["name"], model["datasource"]) == ("model", CHOSEN)
+    assert [link["includeVars"] for link in dashboard["links"]] == [True]
     assert '"__inputs"' not in json.dumps(dashboard)
     assert all(mark["datasource"] == CHOSEN for mark in dashboard["annotations"]["list"])
 
@@ -66,10 +68,17 @@ def test_every_metric_of_a_query_is_in_the_catalogue_and_every_one_of_the_catalo
 
 @pytest.mark.unit
 @pytest.mark.parametrize("question", ALL)
+def test_every_query_asks_about_one_model_of_one_service(question: Question) -> None:
+    chosen = '{job="$job", model="$model"'
+    assert all(beginning.startswith(chosen) for beginning in NAME.split(question.expression)[1:])
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("question", ALL)
 def test_no_query_adds_up_what_several_replicas_say(question: Question) -> None:
     """Every sum is over series that `max by` all labels, or one answer alone, has made unique."""
     for name in NAME.findall(question.expression):
-        labels = ", ".join([*BY_NAME[SUFFIX.sub("", name)].labels, *(["le"] if SUFFIX.search(name) else [])])
+        labels = ", ".join(["job", *BY_NAME[SUFFIX.sub("", name)].labels, *(["le"] if SUFFIX.search(name) else [])])
         assert f"max by ({labels})" in question.expression or "sum without (state)" in question.expression
 
 
@@ -92,11 +101,15 @@ def test_a_real_prometheus_answers_every_query_and_every_annotation(watched: Wat
 
 
 @pytest.mark.real
-def test_the_model_is_chosen_from_those_that_are_served(watched: Watched) -> None:
-    metric, label = (
-        DASHBOARDS["serving"]["templating"]["list"][1]["query"].removeprefix("label_values(")[:-1].split(", ")
-    )
-    assert watched.viewer.prometheus.get(f"label/{label}/values", **{"match[]": metric}) == [MODEL]
+def test_the_service_is_chosen_from_those_that_are_scraped_and_the_model_from_those_that_it_serves(
+    watched: Watched,
+) -> None:
+    found = []
+    for variable in DASHBOARDS["serving"]["templating"]["list"][1:]:
+        selector, label = variable["query"].removeprefix("label_values(")[:-1].split(", ")
+        match = {"match[]": selector.replace("$job", JOB)}
+        found.append(watched.viewer.prometheus.get(f"label/{label}/values", **match))
+    assert found == [sorted([JOB, OTHER_JOB]), [MODEL]]
 
 
 @pytest.mark.real
@@ -128,7 +141,7 @@ def test_each_promotion_is_marked_once_and_a_rollback_as_what_it_is(watched: Wat
 
 @pytest.mark.real
 def test_what_two_replicas_say_counts_once(watched: Watched) -> None:
-    assert len(watched.viewer.prometheus.now("lifelong_trainer_up")) == 2
+    assert len(watched.viewer.prometheus.now(f'lifelong_trainer_up{{job="{JOB}"}}')) == 2
     assert watched.viewer.prometheus.value(ANSWERED) == watched.life.n_answered
 
 
