@@ -70,6 +70,7 @@ CATALOGUE = (
     ),
     Metric("lifelong_registry_lag_versions", "gauge", "Versions unknown to the registry; 1 for aliases alone."),
     Metric("lifelong_replicas", "gauge", "Replicas by whether they serve the champion.", STATE),
+    Metric("lifelong_version_replicas", "gauge", "Live replicas by the version that they serve.", ("model", "version")),
     Metric("lifelong_predictions_total", "counter", "Instances answered, by version.", ("model", "version")),
     Metric("lifelong_requests_total", "counter", "Requests by route and outcome.", ("model", "route", "outcome")),
     Metric("lifelong_requests_dropped_total", "counter", "Answered requests that feedback cannot name."),
@@ -94,7 +95,7 @@ LABELS = {
     "verdict": "`promote`, `refuse`, `hold`",
     "reason": "the codes below",
     "version": f"the {MAX_TASK_SERIES} versions that answered last, {MAX_TIMED_VERSIONS} of them where there are "
-    "histograms",
+    "histograms; of replicas: those that live ones serve",
     "route": "`predict`, `infer`, `explain`, `feedback`",
 }
 REASONS: dict[Reason, str] = {

@@ -1,6 +1,8 @@
 """Which replica serves which generation, and how far along the feedback log that is."""
 
 import time
+from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from contracts.status import TrainerStatus
@@ -21,6 +23,13 @@ class Generation(NamedTuple):
     number: int
 
 
+class Expected(NamedTuple):
+    """A generation's version, and the position up to which it has learned all feedback."""
+
+    version: int
+    processed_through: int
+
+
 UNKNOWN = Generation(is_announced=False, number=-1)
 NO_CHAMPION = Generation(is_announced=False, number=0)
 
@@ -30,13 +39,13 @@ class Followers:
 
     def __init__(self) -> None:
         self._heard: dict[str, tuple[float, Generation]] = {}
-        self._positions: dict[Generation, int] = {}
+        self._expected: dict[Generation, Expected] = {}
 
-    def expect(self, generation: Generation, processed_through: int) -> None:
-        """Takes note of what a generation has learned: all feedback up to a position."""
-        self._positions[generation] = processed_through
-        while len(self._positions) > GENERATIONS_KEPT:
-            del self._positions[min(self._positions)]
+    def expect(self, generation: Generation, expected: Expected) -> None:
+        """Takes note of what a generation is."""
+        self._expected[generation] = expected
+        while len(self._expected) > GENERATIONS_KEPT:
+            del self._expected[min(self._expected)]
 
     def heard(self, replica: str, serving: Generation | None) -> None:
         """Takes note that a replica lives and serves a generation; None: the same as before."""
@@ -58,6 +67,14 @@ class Followers:
         serving = sum(generation == champion for generation in live)
         return ReplicaCounts(serving, len(live) - serving)
 
+    def versions(self) -> Mapping[int, int]:
+        """How many live replicas serve each version.
+
+        Those are left out that serve nothing, or what was announced to a hub before this one and is not the champion.
+        """
+        expected = (self._expected.get(generation) for generation in self._live())
+        return Counter(served.version for served in expected if served is not None)
+
     def served_through(self, status: TrainerStatus | None) -> int:
         """The position up to which the version served by every live replica has learned; 0 without a replica.
 
@@ -66,7 +83,8 @@ class Followers:
         """
         positions = []
         for generation in self._live():
-            position = self._positions.get(generation, 0)
+            expected = self._expected.get(generation)
+            position = 0 if expected is None else expected.processed_through
             if status is not None and generation == Generation(is_announced=True, number=status.generation):
                 position = max(position, status.served_position)
             positions.append(position)

@@ -21,7 +21,7 @@ from registry.errors import UnregisteredVersion
 from service.archive import Archive, Versions
 from service.counts import Increments
 from service.documents import Refusal, ReplicaCounts, StatusDocument, learned, matrix_of
-from service.followers import NO_CHAMPION, Followers, Generation
+from service.followers import NO_CHAMPION, Expected, Followers, Generation
 from service.telemetry import Present, Totals, families
 
 POLL_SECONDS = 1.0
@@ -200,7 +200,8 @@ class Hub:
     async def metrics(self) -> list[Metric]:
         """The model's series for Prometheus."""
         replicas = msgspec.to_builtins(self._replicas())
-        return families(self._model, self._totals, Present(self._status, self._is_trainer_up, replicas))
+        present = Present(self._status, self._is_trainer_up, replicas, self._followers.versions())
+        return families(self._model, self._totals, present)
 
     @property
     def _is_trainer_up(self) -> bool:
@@ -220,7 +221,7 @@ class Hub:
             return
         artifact = Artifact.from_files(files)
         self._version, self._refused = artifact.version, None
-        self._followers.expect(generation, artifact.lineage.processed_through)
+        self._followers.expect(generation, Expected(artifact.version, artifact.lineage.processed_through))
         self._champion = Update(settled=True, generation=generation, files=files)
         self._announced = _notified(self._announced)
 

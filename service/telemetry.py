@@ -76,11 +76,15 @@ class Exposition:
 
 
 class Present(NamedTuple):
-    """What a hub knows at this moment: the trainer's last status, whether it still reports, and who serves."""
+    """What a hub knows at this moment: the trainer's last status, whether it still reports, and who serves.
+
+    `replicas` counts live replicas by whether they serve the champion, `versions` by what they serve.
+    """
 
     status: TrainerStatus | None
     is_trainer_up: bool
     replicas: Mapping[str, int]
+    versions: Mapping[int, int]
 
 
 def families(model: str, totals: Totals, present: Present) -> list[Metric]:
@@ -90,6 +94,7 @@ def families(model: str, totals: Totals, present: Present) -> list[Metric]:
         "lifelong_requests_dropped_total": [((), totals.dropped)],
         "lifelong_requests_total": [(key, n) for key, n in totals.requests.items()],
         "lifelong_replicas": [((state,), n) for state, n in present.replicas.items()],
+        "lifelong_version_replicas": [((str(version),), n) for version, n in present.versions.items()],
         "lifelong_trainer_up": [((), present.is_trainer_up)],
         "lifelong_joined_events_total": _joins("service", totals.joins),
     }

@@ -23,7 +23,7 @@ ALL = per_model("sum", REQUESTS)
 SHARES = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
 LATENCY_MEANING = "By route, from a request's head to the last byte of its answer."
 BY_VERSION_MEANING = "p95 of answered requests, for the eight versions that answered last."
-VERSIONS_MEANING = "Replicas that serve the champion, and those that still serve another."
+VERSIONS_MEANING = "Live replicas by the version that they serve: two of them while a swap is on its way."
 
 
 def build() -> Dashboard:
@@ -65,9 +65,10 @@ def _versions() -> list[Panel]:
     answered = Ask(rate("lifelong_predictions_total"), "version {{version}}")
     times = Ask(quantile(0.95, "lifelong_answer_seconds", "version"), "version {{version}}")
     swaps = Ask(changes("lifelong_promotion_timestamp_seconds"), "swaps")
+    serving = Ask(now("lifelong_version_replicas"), "version {{version}}")
     return [
         lines(Says("Predictions", "Instances answered a second, by the version that answered.", "cps"), answered),
         lines(Says("Latency by version", BY_VERSION_MEANING, "s"), times),
         bars(Says("Swaps", "Changes of the champion: promotions and rollbacks.", "short"), swaps),
-        lines(Says("Replicas' versions", VERSIONS_MEANING, "short"), Ask(now("lifelong_replicas"), "{{state}}")),
+        bars(Says("Replicas' versions", VERSIONS_MEANING, "short"), serving),
     ]

@@ -33,6 +33,12 @@ async def document(of: Hub) -> Any:
     return msgspec.json.decode(await of.status())
 
 
+async def served(of: Hub) -> dict[str, float]:
+    """Replicas by version, as they are exported."""
+    samples = [sample for family in await of.metrics() for sample in family.samples]
+    return {one.labels["version"]: one.value for one in samples if one.name == "lifelong_version_replicas"}
+
+
 def encoded(**changes: Any) -> bytes:
     """A trainer's status as it is sent."""
     return msgspec.json.encode(status(**changes))
@@ -109,6 +115,41 @@ def test_served_through_is_that_of_the_replica_furthest_behind(monkeypatch: pyte
     run(scenario())
 
 
+def test_versions_are_counted_that_live_replicas_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "POLL_SECONDS", 0.001)
+
+    async def scenario() -> None:
+        one = Hub("pets")
+        await one.announce(1, artifact(7, weights=b"").files())
+        await one.announce(2, artifact(8, weights=b"").files())
+        await one.announce(3, artifact(7, weights=b"").files())
+        assert await served(one) == {}
+        for replica, generation in (("a", 1), ("b", 2), ("c", 3)):
+            await one.follow(replica, announced(generation), announced(3))
+        assert await served(one) == {"7": 2, "8": 1}
+        await one.follow("b", announced(3), announced(3))
+        await one.follow("d", NO_CHAMPION, announced(3))
+        assert await served(one) == {"7": 3}
+        await one.leave("a")
+        assert await served(one) == {"7": 2}
+
+    run(scenario())
+
+
+def test_a_restarted_hub_counts_the_versions_that_it_knows_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "POLL_SECONDS", 0.001)
+
+    async def scenario() -> None:
+        one = Hub("pets")
+        await one.follow("a", announced(2), announced(2))
+        await one.follow("b", announced(1), announced(2))
+        assert await served(one) == {}
+        await one.announce(2, artifact(8, weights=b"").files())
+        assert await served(one) == {"8": 1}
+
+    run(scenario())
+
+
 def test_a_replica_not_heard_of_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(followers, "LIVE_SECONDS", -1.0)
@@ -118,6 +159,7 @@ def test_a_replica_not_heard_of_is_dead(monkeypatch: pytest.MonkeyPatch) -> None
         await one.announce(1, artifact(1, processed_through=10, weights=b"").files())
         await one.follow("a", announced(1), announced(1))
         assert (await document(one))["replicas"] == {"serving": 0, "behind": 0}
+        assert await served(one) == {}
 
     run(scenario())
 

@@ -11,14 +11,14 @@ from service.telemetry import Exposition, Present, Totals, families
 from tests.service.versions import status
 
 pytestmark = pytest.mark.unit
-REPLICAS = {"serving": 1, "behind": 0}
+REPLICAS, SERVED = {"serving": 1, "behind": 0}, {1: 1}
 HISTOGRAM = len(LATENCY_BUCKETS_SECONDS) + 3
 BOUNDS = {"lifelong_answer_seconds": 8 * HISTOGRAM, "lifelong_matrix_accuracy_ratio": MAX_MATRIX_TASKS**2}
 
 
 def exported(totals: Totals, status: TrainerStatus | None = None, model: str = "pets") -> list[Metric]:
     """The families of a model with a trainer that reports, and one replica."""
-    return families(model, totals, Present(status, True, REPLICAS))
+    return families(model, totals, Present(status, True, REPLICAS, SERVED))
 
 
 def values(text: bytes) -> dict[str, float]:
@@ -97,6 +97,7 @@ def test_requests_that_were_not_remembered_are_counted_once() -> None:
         "lifelong_requests_dropped_total pets": 5,
         "lifelong_replicas pets serving": 1,
         "lifelong_replicas pets behind": 0,
+        "lifelong_version_replicas pets 1": 1,
         "lifelong_trainer_up pets": 1,
         "lifelong_joined_events_total service pets joined": 0,
         "lifelong_joined_events_total service pets unknown": 0,
@@ -202,6 +203,6 @@ def test_what_the_gate_counts_allows_and_when_things_happened_is_exported() -> N
 
 
 def test_a_silent_trainer_is_said_to_be_down_and_what_it_last_told_stays() -> None:
-    read = values(Exposition([families("pets", Totals(), Present(status(), False, REPLICAS))]).text())
+    read = values(Exposition([families("pets", Totals(), Present(status(), False, REPLICAS, SERVED))]).text())
     assert read["lifelong_trainer_up pets"] == 0
     assert read["lifelong_average_accuracy_ratio pets"] == 0.9
