@@ -58,9 +58,9 @@ def bars(says: Says, *asks: Ask, width: int = 12) -> timeseries.Panel:
     return panel.stacking(common_builders.StackingConfig().mode(common.StackingMode.NORMAL))
 
 
-def number(says: Says, ask: Ask, colours: Colours = ALL_GOOD, is_name: bool = False) -> stat.Panel:
+def number(says: Says, ask: Ask, colours: Colours = ALL_GOOD, width: int = 4, is_name: bool = False) -> stat.Panel:
     """One number; `is_name` shows the legend instead of it."""
-    panel = _told(stat.Panel(), says, 4, 4).thresholds(thresholds(colours))
+    panel = _told(stat.Panel(), says, width, 4).thresholds(thresholds(colours))
     panel.graph_mode(common.BigValueGraphMode.NONE).no_value("–")
     panel.reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]))
     if is_name:
@@ -68,10 +68,10 @@ def number(says: Says, ask: Ask, colours: Colours = ALL_GOOD, is_name: bool = Fa
     return _asking(panel, [ask])
 
 
-def champion() -> stat.Panel:
+def champion(width: int = 4) -> stat.Panel:
     """The version that is served, by its number."""
     served = Ask(promql.now("lifelong_champion_version_info"), "{{version}}")
-    return number(Says("Champion", "The version that is served.", "none"), served, is_name=True)
+    return number(Says("Champion", "The version that is served.", "none"), served, width=width, is_name=True)
 
 
 def matrix(says: Says, ask: Ask, rows: str, columns: str, colours: Colours) -> table.Panel:

@@ -3,6 +3,7 @@
 from contracts.metrics import BY_NAME
 
 INTERVAL = "$__rate_interval"
+OPERATORS = {"": "=", "~": "=~", "!": "!=", "!~": "!~"}
 
 
 def now(name: str, **match: str) -> str:
@@ -54,12 +55,13 @@ def _selected(name: str, match: dict[str, str]) -> str:
 
 
 def _matchers(name: str, match: dict[str, str]) -> str:
-    """`match` gives a label's value, or after `~` and `!` a pattern and what it must not be, as in PromQL."""
+    """`match` gives a label's value, or after `~`, `!` and `!~` a pattern and what it must not be, as in PromQL."""
     unknown = match.keys() - set(BY_NAME[name].labels)
     if unknown:
         raise KeyError(f"{name} has no label {', '.join(sorted(unknown))}")
     parts = ['job="$job"', 'model="$model"']
     for label, value in match.items():
-        operator = "=~" if value.startswith("~") else "!=" if value.startswith("!") else "="
-        parts.append(f'{label}{operator}"{value.lstrip("~!")}"')
+        wanted = value.lstrip("!~")
+        sign = value.removesuffix(wanted)
+        parts.append(f'{label}{OPERATORS[sign]}"{wanted}"')
     return "{" + ", ".join(parts) + "}"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import httpx
 import numpy as np
 
 from feedback.sqlite import SqliteLog
+from service.explain import MAX_WAITING
 from tests.console.service import DIGITS, POLL_SECONDS, SERVED_SECONDS, Service
 from tests.deploy.prometheus import Prometheus
 
@@ -18,6 +20,8 @@ ROWS = 60
 """Events of each digit: enough probe rows for the gate to see a loss, few enough for seconds."""
 DEAD = 200
 """Events that cannot be learned: whatever else comes, more than one in a hundred."""
+AT_ONCE = 4 * MAX_WAITING
+"""Explanations, of which a replica holds a quarter."""
 MOST_BATCHES = 30
 """Of wrong labels: before that, what they cost has used up any budget."""
 BASE = f"/v1/models/{MODEL}"
@@ -36,6 +40,7 @@ class Life:
         """All of it, in order."""
         self._teach([0, 1], "zero-one", [{"instance": image} for image in images([0, 1])])
         for digits, task in (([2, 3], "two-three"), ([4, 5], "four-five")):
+            self._ask_too_much()
             self._close_the_last()
             self._teach(digits, task, self._predicted(digits))
         self._close_the_last()
@@ -89,6 +94,17 @@ class Life:
         headers = {"content-type": "application/json"}
         address = f"{self.service.address}{BASE}/predict"
         assert httpx.post(address, content=b"{", headers=headers, trust_env=False).status_code == 400
+
+    def _ask_too_much(self) -> None:
+        """More explanations at a time than a replica holds, until it turns one away."""
+        address, body = f"{self.service.address}{BASE}/explain", {"instance": images([0])[0], "method": "smooth_grad"}
+        with httpx.Client(trust_env=False) as client, ThreadPoolExecutor(AT_ONCE) as pool:
+
+            def is_one_turned_away() -> bool:
+                asked = [pool.submit(client.post, address, json=body) for _ in range(AT_ONCE)]
+                return 429 in {answer.result().status_code for answer in asked}
+
+            self._until(is_one_turned_away)
 
     def _send_what_cannot_be_learned(self) -> None:
         """What only other programs can put into the log, and what is refused at the door."""

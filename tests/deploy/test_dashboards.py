@@ -12,6 +12,7 @@ import pytest
 from contracts.metrics import BY_NAME, CATALOGUE
 from deploy.grafana.__main__ import documents
 from deploy.grafana.preview import draw
+from service.errors import STATUSES, status_of
 from tests.deploy.asking import DASHBOARDS, DIRECTORY, ROOT, Question, panels, questions
 from tests.deploy.conftest import ANSWERED, JOB, OTHER_JOB, Watched
 from tests.deploy.stream import MODEL
@@ -90,6 +91,29 @@ def test_a_metric_or_label_that_nobody_exports_cannot_be_asked_for() -> None:
         promql.now("lifelong_nothing")
     with pytest.raises(KeyError, match="has no label task"):
         promql.now("lifelong_events", task="a")
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("kind", ["stat", "timeseries"])
+def test_every_error_is_either_the_services_or_the_clients(kind: str) -> None:
+    shown = [panel for panel in panels(DASHBOARDS["serving"]) if panel["type"] == kind]
+    asked = {panel["title"]: panel["targets"][0]["expr"] for panel in shown}
+    (ours,) = re.findall(r'outcome=~"(.*?)"', asked["Service errors"])
+    (neither,) = re.findall(r'outcome!~"(.*?)"', asked["Client errors"])
+    assert neither == f"ok|{ours}"
+    assert {status_of(code) for code in ours.split("|")} == {429, 500, 503}
+    assert all(status_of(code) < 429 for code in STATUSES.keys() - set(ours.split("|")))
+
+
+@pytest.mark.real
+def test_what_the_service_turned_away_is_no_error_of_its_clients(watched: Watched) -> None:
+    codes = {}
+    for title in ("Service errors", "Client errors"):
+        share, by_code = (watched.viewer.ask(question) for question in questions() if question.title == title)
+        assert max(float(value) for series in share for _, value in series["values"]) > 0
+        codes[title] = {series["metric"]["outcome"] for series in by_code}
+    assert codes["Service errors"] == {"overloaded"}
+    assert "malformed_json" in codes["Client errors"] - codes["Service errors"]
 
 
 @pytest.mark.real
