@@ -22,6 +22,8 @@ from service.settings import HostedModel
 from trainer.actor import TrainerActor
 from trainer.errors import ForeignState
 
+A_BYTE = 1
+"""What an actor must ask for at least, lest Ray puts it on any node, whatever node it was given."""
 COMMANDS_AT_A_TIME = 8
 STOP_SECONDS = 20.0
 CONFIGURATION_FAULTS = {InvalidConfiguration.__name__, ForeignState.__name__}
@@ -71,6 +73,7 @@ def start_hub(settings: Settings, state: Path, outlives_driver: bool = False) ->
         name=hub_name(settings.model),
         namespace=NAMESPACE,
         num_cpus=0,
+        memory=A_BYTE,
         max_restarts=-1,
         scheduling_strategy=_here(is_fixed=False),
         **lasting,
