@@ -1,9 +1,6 @@
 """Several machines, simulated on one: a Ray cluster with a service and a trainer, driven line by line.
 
-Run as `python -m tests.lifelong.machines PORT DIRECTORY CONFIG`.
-
-It is a process of its own because Ray reads its environment when it is first imported. Each line on standard input is
-a JSON list, a command and its arguments; each is answered by one line of JSON on standard output.
+Run as `python -m tests.lifelong.machines PORT DIRECTORY CONFIG`; `tests.driver` says how it is driven.
 """
 
 import contextlib
@@ -15,11 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from contracts.status import NAMESPACE
 from lifelong.settings import load_settings
 from service.environment import environment
+from tests.driver import obey
 
 TRIES = 5
 GPU_NODE = {"num_cpus": 2, "num_gpus": 1}
@@ -115,20 +111,5 @@ def _environment(directory: Path) -> dict[str, str]:
     return environment(directory / "h") | own | patience
 
 
-def main(port: int, directory: Path, config: Path) -> None:
-    """Obeys until standard input ends."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # Ray prints, too
-    machines = Machines(port, directory, config)
-    commands: dict[str, Callable[..., Any]] = {
-        name: getattr(machines, name) for name in ("add", "lose", "pack", "places")
-    }
-    answers.write('"ready"\n')
-    for line in sys.stdin:
-        name, *arguments = msgspec.json.decode(line, type=list[Any])
-        answers.write(msgspec.json.encode(commands[name](*arguments)).decode() + "\n")
-    machines.stop()
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+    obey(lambda: Machines(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])))
