@@ -92,20 +92,14 @@ class Learner:
         seed = (self._settings.seed * SEED_STRIDE + number) % 2**63
         torch.manual_seed(seed)
         self._step.begin(seed)
-        started = time.perf_counter()
-        network, device = self.network, self.network.theta.device
-        curvature, before = self.strategy.curvature(), Snapshot(network, self._optimiser)
-        known = len(self._quarantine.ids)
-        observe(network.module, self._quarantine.sound(batch).inputs.to(device))
-        with network.computing_in(PRECISIONS[self._settings.precision]):
-            pieces = map(self._quarantine.sound, self._pieces(batch.to(device), recent.to(device), steps))
-            losses = [self._learn(rows, curvature) for rows in pieces if len(rows)]
-        network.module.eval()
+        started, known = time.perf_counter(), len(self._quarantine.ids)
+        curvature, before = self.strategy.curvature(), Snapshot(self.network, self._optimiser)
+        losses = self._losses(batch, recent, steps, curvature)
         kept = [loss for loss in losses if math.isfinite(loss)]
-        restored = bool(losses) and not (kept and all_finite([network.theta]))
+        restored = bool(losses) and not (kept and all_finite([self.network.theta]))
         if restored:
             kept.clear()
-            before.restore(network, self._optimiser)
+            before.restore(self.network, self._optimiser)
             self._step.forget()
             LOG.warning("round %d changed nothing: none of its %d steps left the network finite", number, len(losses))
         return TrainingResult(
@@ -151,6 +145,16 @@ class Learner:
         device = self.network.theta.device
         self.strategy.load_state_dict(parts["strategy"], lambda ids: examples(ids).to(device))
         self._step.forget()
+
+    def _losses(self, batch: Batch, recent: Batch, steps: int, curvature: float) -> list[float]:
+        """Observes the new rows and takes a round's steps; the loss of each, NaN where it changed nothing."""
+        network, device = self.network, self.network.theta.device
+        observe(network.module, self._quarantine.sound(batch).inputs.to(device))
+        with network.computing_in(PRECISIONS[self._settings.precision]):
+            pieces = map(self._quarantine.sound, self._pieces(batch.to(device), recent.to(device), steps))
+            losses = [self._learn(rows, curvature) for rows in pieces if len(rows)]
+        network.module.eval()
+        return losses
 
     def _learn(self, rows: Batch, curvature: float) -> float:
         """A step on the rows that can be learned; its loss, NaN if it left the network as it was."""
