@@ -1,6 +1,7 @@
 """The feedback event: the one JSON form used over REST, in the log and on Kafka."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -49,6 +50,8 @@ class FeedbackEvent(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
 
 
 _DECODER = msgspec.json.Decoder(FeedbackEvent)
+_USUAL_KEYS = tuple(name for name in FeedbackEvent.__struct_fields__ if name != "traceparent")
+"""Those that every event is searched for, each of which takes a tenth of the time that reading it does."""
 _PLACE = re.compile(r"at `(\$[^`]*)`")
 
 
@@ -65,15 +68,15 @@ def decode_event(body: bytes | msgspec.Raw) -> FeedbackEvent:
         raise InvalidEvent("invalid_event", explain(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidEvent("malformed_json", "the event is not valid JSON") from None
-    _require_unique_keys(bytes(body))
+    _require_unique_keys(bytes(body), _USUAL_KEYS if event.traceparent is None else FeedbackEvent.__struct_fields__)
     if event.prediction_id is None and event.instance is msgspec.UNSET:
         raise InvalidEvent("invalid_event", "an event needs a prediction_id or an instance")
     return event
 
 
-def _require_unique_keys(body: bytes) -> None:
+def _require_unique_keys(body: bytes, keys: Sequence[str]) -> None:
     try:
-        if has_duplicates(body, FeedbackEvent.__struct_fields__):
+        if has_duplicates(body, keys):
             raise InvalidEvent("duplicate_key", "the event names one key twice")
     except (ValueError, RecursionError):
         raise InvalidEvent("malformed_json", "the event is not valid JSON") from None

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import traces
-from contracts.events import FeedbackEvent, told_apart
+from contracts.errors import InvalidEvent
+from contracts.events import FeedbackEvent, decode_event, told_apart
 from contracts.traces import is_sampled, known_traceparent, sent_traceparent
 
 pytestmark = pytest.mark.unit
@@ -82,3 +83,8 @@ def test_an_event_is_told_apart_from_what_it_came_with() -> None:
     odd = FeedbackEvent(label="cat", event_id="e", prediction_id="p.0", traceparent="odd")
     assert told_apart(odd, OTHER) == (event, OTHER)
     assert told_apart(odd, None) == (event, None)
+
+
+def test_an_event_names_its_context_once() -> None:
+    with pytest.raises(InvalidEvent, match="names one key twice"):
+        decode_event(b'{"label":"a","instance":1,"traceparent":"odd","traceparent":"odd"}')
