@@ -277,9 +277,11 @@ def main() -> None:
     except LifelongError as error:
         if "--json" in sys.argv:
             typer.echo(json.dumps({"error": error.code, "detail": error.detail}))
-        typer.echo(error.detail, err=True)
+        from lifelong.output import say
+
+        say(error.detail, "ERROR", error=error.code)
         if error.code in {"unauthenticated", "forbidden"}:
-            typer.echo("set LIFELONG_TOKEN; lifelong token add CONFIG NAME --role ... makes a token", err=True)
+            say("set LIFELONG_TOKEN; lifelong token add CONFIG NAME --role ... makes a token")
         sys.exit(next((number for kind, number in EXIT_STATUSES.items() if isinstance(error, kind)), EXIT_UNAVAILABLE))
 
 

@@ -15,6 +15,7 @@ import psutil
 from contracts.status import NAMESPACE
 from lifelong.errors import ClusterLost, ServiceUnreachable
 from lifelong.instance import LOGS, MARK_VARIABLE, Instance
+from service import logs
 
 OBJECT_STORE_BYTES = 128 << 20
 """For weights, and for the rows that several workers learn; Ray's own default would take a third of the memory."""
@@ -76,6 +77,7 @@ def _begin(instance: Instance) -> None:
             logging_level=logging.WARNING,
             log_to_driver=False,
             _temp_dir=str(instance.sessions),
+            **_logging(),
         )
     except Exception as error:  # Ray gives a node 30 seconds and then raises a bare Exception
         detail = f"Ray did not start; its logs are in {instance.state / LOGS}; if the machine is busy, try again"
@@ -85,11 +87,20 @@ def _begin(instance: Instance) -> None:
 def _join(address: str, environment: dict[str, str]) -> None:
     import ray
 
-    options: dict[str, Any] = {"runtime_env": {"env_vars": environment}, "log_to_driver": False}
+    options: dict[str, Any] = {"runtime_env": {"env_vars": environment}, "log_to_driver": False, **_logging()}
     try:
         ray.init(address=address, namespace=NAMESPACE, logging_level=logging.WARNING, **options)
     except ConnectionError:
         raise ServiceUnreachable("no_cluster", f"no Ray cluster answers at {address}") from None
+
+
+def _logging() -> dict[str, Any]:
+    """The form of the lines of this program and of every process that Ray starts for it."""
+    import ray
+
+    if logs.encoding() == "TEXT":
+        return {}
+    return {"logging_config": ray.LoggingConfig("JSON", logs.LEVEL, additional_log_standard_attrs=["name"])}
 
 
 def _own_raylet() -> list[psutil.Process]:

@@ -18,7 +18,7 @@ from contracts.status import NAMESPACE, hub_name, trainer_name
 from lifelong.client import wait_ready
 from lifelong.cluster import is_warning, joined_cluster, require_alive
 from lifelong.errors import ClusterLost, ServiceUnreachable
-from lifelong.output import stderr
+from lifelong.output import say
 from lifelong.settings import Settings, require_buildable
 from lifelong.tokens import require_guarded
 from lifelong.up import READY_SECONDS, Place, while_alive
@@ -43,9 +43,9 @@ def run_service(models: Sequence[Settings], place: Place, cluster: str) -> None:
         variables = environment(Path(directory))
         with joined_cluster(cluster, variables) as essential, _serving(models, place, essential):
             wait_ready(place.address, READY_SECONDS)
-            stderr().print(f"serving at {place.address}; Ctrl-C stops")
+            say(f"serving at {place.address}; Ctrl-C stops")
             _wait(essential)
-            stderr().print("stopping")
+            say("stopping")
 
 
 def run_trainers(models: Sequence[Settings], state: Path, cluster: str, is_here: bool) -> None:
@@ -68,9 +68,9 @@ def run_trainers(models: Sequence[Settings], state: Path, cluster: str, is_here:
         trainers = [start_trainer(settings, state, is_here) for settings in models]
         for settings, trainer in zip(models, trainers, strict=True):
             require_started(settings, trainer)
-        stderr().print("training; Ctrl-C stops")
+        say("training; Ctrl-C stops")
         _wait(essential, [settings.model for settings in models])
-        stderr().print("stopping")
+        say("stopping")
         while_alive(essential, partial(stop, trainers))
 
 

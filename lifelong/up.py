@@ -18,6 +18,7 @@ from lifelong.instance import LOGS, Instance, claim, require_free
 from lifelong.output import emit, working
 from lifelong.settings import Settings, require_buildable
 from lifelong.tokens import require_guarded
+from service import logs
 from service.environment import environment
 from service.errors import PartUnavailable
 
@@ -59,7 +60,8 @@ class Service(NamedTuple):
         }
         where = f"{', '.join(self.models)}: {self.place.address}  (page /, interface /docs, metrics /metrics)"
         kept = f"state is kept in {self.place.state}, logs lie in {self.logs}"
-        emit(document, as_json, where, f"ready after {self.started_seconds:.0f} s; {kept}; Ctrl-C stops")
+        ready = f"ready after {self.started_seconds:.0f} s; {kept}; Ctrl-C stops"
+        emit(document, as_json or logs.are_json(), where, ready)
 
     def wait(self) -> None:
         """Returns at Ctrl-C or SIGTERM.

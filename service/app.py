@@ -1,15 +1,17 @@
 """The Ray Serve application: one ingress deployment that hosts every model. Only this and `service.remote` know Ray."""
 
+import logging
 import time
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any
 
 import httpx
 from ray import serve
 from ray.serve.config import HTTPOptions
 from ray.serve.schema import LoggingConfig
 
-from service import shortcut
+from service import logs, shortcut
 from service.access import Access
 from service.errors import PartUnavailable
 from service.hosting import Host, Parts
@@ -34,9 +36,11 @@ def start(models: Sequence[HostedModel], settings: ServingSettings, host: str, p
     The hub of every model must exist. Raises:
         PartUnavailable: `not_ready`, when nothing answers after a minute.
     """
+    if logs.are_json():
+        _hand_on(logging.getLogger("ray.serve"))
     serve.start(
         http_options=HTTPOptions(host=host, port=port),
-        logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
+        logging_config=LoggingConfig(log_level=logs.LEVEL, enable_access_log=False, encoding=logs.encoding()),
     )
     serve.run(application(models, settings), name=APPLICATION, route_prefix="/")
     address = "127.0.0.1" if host == "0.0.0.0" else host
@@ -45,6 +49,7 @@ def start(models: Sequence[HostedModel], settings: ServingSettings, host: str, p
 
 def application(models: Sequence[HostedModel], settings: ServingSettings) -> serve.Application:
     """What Serve deploys; the hub of every model must exist by the time that requests come."""
+    form: dict[str, Any] = {"logging_config": {"encoding": "JSON"}} if logs.are_json() else {}
     deployment = serve.deployment(
         name="replica",
         num_replicas=settings.num_replicas,
@@ -53,6 +58,7 @@ def application(models: Sequence[HostedModel], settings: ServingSettings) -> ser
         graceful_shutdown_timeout_s=STOP_SECONDS,
         health_check_period_s=HEALTH_SECONDS,
         health_check_timeout_s=HEALTH_PATIENCE_SECONDS,
+        **form,
     )(serve.ingress()(Replica))
     return deployment.bind(list(models), settings)
 
@@ -75,6 +81,12 @@ class Replica:
     def __serve_build_asgi_app__(self) -> Shortcut:
         """Where Serve gets the application from."""
         return Shortcut(self._app, shortcut.FAST_ROUTES)
+
+
+def _hand_on(logger: logging.Logger) -> None:
+    """Leaves the lines to the handlers of the logger above: Serve's own, in this process, writes text only."""
+    logger.handlers.clear()
+    logger.propagate = True
 
 
 def _wait_until_live(url: str) -> None:

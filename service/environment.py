@@ -11,7 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from contracts.errors import LifelongError
-from service import haproxy, shortcut
+from service import haproxy, logs, shortcut
 from service.errors import FAILED, PartUnavailable, RequestFault, problem
 from service.limits import too_slow
 
@@ -60,6 +60,7 @@ def environment(directory: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
         "RAY_SERVE_HAPROXY_OBSERVE_ERROR_LIMIT": "1",
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+        **logs.variables(),
     }
 
 

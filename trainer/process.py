@@ -1,10 +1,11 @@
 """What a trainer and its peers have in common as processes: they give way to serving, and a fault ends them at once."""
 
+import logging
 import os
 import sys
-import traceback
 from typing import NoReturn
 
+LOGGER = logging.getLogger(__name__)
 NICENESS = 5
 """Learning gives way to serving where both want the same core."""
 EXIT_CODE = 70
@@ -16,7 +17,7 @@ def give_way() -> None:
 
 
 def end_at_once() -> NoReturn:
-    """Ends this process, and first says on stderr why where an error is being handled; Ray starts a trainer again."""
+    """Ends this process, and first logs why where an error is being handled; Ray starts a trainer again."""
     if sys.exception() is not None:
-        traceback.print_exc()
+        LOGGER.critical("this process cannot go on", exc_info=True)
     os._exit(EXIT_CODE)

@@ -35,6 +35,7 @@ READ = {
     "docs/forgetting.md": "minutes of learning, and MNIST",
     "docs/image.md": "a Docker engine; `make image-test` does the same without one",
     "docs/scaling.md": "minutes of simulation",
+    "docs/traces.md": "a collector of traces; `tests/lifelong/test_observed.py` has one, and JSON logs",
     "docs/kubernetes.md": "a Kubernetes cluster; `make cluster-test` shows what needs no nodes",
 }
 """What the commands of these pages need and a test has not: they are only checked to exist."""

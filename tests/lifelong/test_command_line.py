@@ -180,3 +180,21 @@ def test_the_doctor_reports_without_changing_anything(tmp_path: Path) -> None:
         check["name"] for check in report["checks"]
     }
     assert not (tmp_path / "state").exists()
+
+
+def test_an_error_is_an_object_where_logs_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIFELONG_LOG", "json")
+    done = lifelong("status", *NOWHERE)
+    assert done.returncode == 69
+    (line,) = (json.loads(line) for line in done.stderr.splitlines())
+    assert (line["levelname"], line["error"]) == ("ERROR", "unreachable")
+    assert line["message"]
+
+
+def test_a_form_of_logs_that_nobody_knows_is_refused_before_anything_starts(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIFELONG_LOG", "jsonn")
+    done = lifelong("up", config, "--state", tmp_path / "state")
+    assert done.returncode == 78
+    assert done.stderr.splitlines()[-1] == "LIFELONG_LOG: expected json or text"
