@@ -6,6 +6,7 @@ OpenTelemetry's own variables say where the collector is and all else: there are
 import functools
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from contracts.traces import is_sampled
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 SERVICE = "lifelong"
+FLUSH_SECONDS = 2.0
 LOGGER = logging.getLogger(__name__)
 Kind = Literal["INTERNAL", "SERVER"]
 Facts = Mapping[str, str | int | list[str]]
@@ -92,6 +94,15 @@ class Spans:
             raise
         finally:
             recorded.end()
+
+
+def flush() -> None:
+    """Sends what waits, as far as two seconds suffice: for a process that is ended without a word."""
+    made = tracer()
+    if made is not None:
+        sending = threading.Thread(target=made.span_processor.force_flush, daemon=True)
+        sending.start()
+        sending.join(FLUSH_SECONDS)
 
 
 def _context(traceparent: str | None) -> Any:

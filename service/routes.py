@@ -11,6 +11,7 @@ import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import Response
 
+from contracts import spans
 from contracts.events import TASK_PATTERN
 from service import openapi
 from service.access import ANY_TOKEN, Access, Entrances
@@ -218,5 +219,6 @@ def _lifespan(hosts: Mapping[str, Host]) -> Callable[[FastAPI], AbstractAsyncCon
         for host in hosts.values():
             await host.champion.leave()
             host.close()
+        await asyncio.to_thread(spans.flush)
 
     return lifespan

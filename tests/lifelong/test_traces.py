@@ -179,3 +179,14 @@ def test_a_refused_request_is_no_failure_and_an_unwritten_one_is(
     unwritten = collector.wait(ROUTE, lambda one: one.facts["http.response.status_code"] == 503)
     assert unwritten.is_failed
     assert unwritten.facts["error.type"] == "log_unavailable"
+
+
+def test_a_replica_that_stops_sends_what_still_waits(
+    collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000")
+    spans.tracer.cache_clear()
+    with InProcessService(tmp_path, input=TensorInput(shape=(64,))) as service:
+        send(service, EVENTS, None)
+        assert not collector.received
+    collector.wait(ROUTE)
