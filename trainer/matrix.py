@@ -32,10 +32,12 @@ class MatrixBook:
 
     def note_worst(self, closed: set[str], accuracy: dict[str, float]) -> None:
         """Lowers the worst accuracy since its end of every closed task; a task that is open again has none."""
-        self.worst = {task: worst for task, worst in self.worst.items() if task in closed}
+        worst = {task: worst for task, worst in self.worst.items() if task in closed}
         for task in closed & accuracy.keys():
-            self.worst[task] = min(accuracy[task], self.worst.get(task, 1.0))
-        self._database.put("worst", self.worst)
+            worst[task] = min(accuracy[task], worst.get(task, 1.0))
+        if worst != self.worst:
+            self.worst = worst
+            self._database.put("worst", worst)
 
     def matrix(self, course: Course) -> Matrix:
         """The matrix over the learner's task ends so far."""

@@ -86,6 +86,19 @@ def test_what_the_gate_counted_and_when_things_happened_survives_a_restart(tmp_p
     assert bench.status.limits == Limits(max_drop=0.1, budget=0.2)
 
 
+def test_a_trainer_that_waits_reports_and_writes_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.feed(digit_events([0, 1], "first", limit=20))
+    bench.drain()
+    bench.trainer.close_task("first")
+    bench.drain()
+    written, told = (tmp_path / "trainer" / "state.db-wal").stat(), len(bench.service.statuses)
+    while len(bench.service.statuses) < told + 2:
+        bench.trainer.advance(0.02)
+    assert (tmp_path / "trainer" / "state.db-wal").stat().st_mtime_ns == written.st_mtime_ns
+    bench.trainer.end()
+
+
 def test_a_challenger_that_a_person_promotes_is_no_rollback(tmp_path: Path) -> None:
     bench = Bench(tmp_path, promotion=PromotionSettings(mode="manual", min_interval_seconds=0))
     bench.feed(digit_events([0, 1], "first", limit=20))
