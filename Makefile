@@ -41,8 +41,8 @@ bench: $(VENV)/.installed-dev ## measure what docs/benchmarks.md shows
 bench-reference: $(VENV)/.installed ## rerun every published table; hours, and it goes on where it stopped
 	$(foreach table,hsu vandeven avalanche derpp vandeven_permuted,$(BIN)/lifelong bench reference --table $(table) --markdown$(NEWLINE))
 
-image-test: ## build the image and run it, without a Docker engine
-	deploy/image-test
+image-test: $(VENV)/.uv ## build the image and run it, without a Docker engine
+	PATH="$$PATH:$(abspath $(BIN))" deploy/image-test
 
 docs: $(VENV)/.installed-dev ## the reference from the code, and all of docs/ as a site in build/site
 	$(BIN)/python -m deploy.reference
