@@ -1,9 +1,6 @@
 """A real Serve application with its hub and a scripted trainer, driven line by line.
 
-Run as `python -m tests.service.cluster PORT DIRECTORY`.
-
-It is a process of its own because Ray reads its environment when it is first imported. Each line on standard input is
-a JSON list, a command and its arguments; each is answered by one line on standard output.
+Run as `python -m tests.service.cluster PORT DIRECTORY`; `tests.driver` says how it is driven.
 """
 
 import logging
@@ -20,6 +17,7 @@ from contracts.status import NAMESPACE, News, hub_name, trainer_name
 from networks.settings import parse_network
 from service.environment import environment
 from service.settings import HostedModel, ServingSettings
+from tests.driver import obey
 from tests.service.versions import NETWORK, TENSOR, artifact, status
 
 MODEL = "pets"
@@ -84,19 +82,5 @@ class Cluster:
         self._ray.shutdown()
 
 
-def main(port: int, directory: Path) -> None:
-    """Serves commands until standard input ends."""
-    cluster = Cluster(port, directory)
-    commands: dict[str, Callable[..., None]] = {"announce": cluster.announce, "narrate": cluster.narrate}
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    for line in sys.stdin:
-        name, *arguments = msgspec.json.decode(line, type=list[Any])
-        commands[name](*arguments)
-        sys.stdout.write("done\n")
-        sys.stdout.flush()
-    cluster.stop()
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    obey(lambda: Cluster(int(sys.argv[1]), Path(sys.argv[2])))

@@ -1,8 +1,5 @@
 """The driver process of a cluster, what it serves, and traffic on it."""
 
-import json
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -16,42 +13,25 @@ import httpx
 import psutil
 
 from service.environment import free_port
+from tests.driver import Driver
 
 PREDICT, FEEDBACK = "/v1/models/pets/predict", "/v1/models/pets/feedback"
 BODY = {"instances": [[1, 2, 3, 4]]}
 PATIENCE_SECONDS = 180.0
 
 
-class Service:
+class Service(Driver):
     """The driver process of a cluster, and a client of what it serves."""
 
     def __init__(self, directory: Path) -> None:
         self.port = free_port()
         self.versions = count(1)
-        self._log = (directory / "log").open("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.service.cluster", str(self.port), str(directory)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-        )
+        super().__init__("tests.service.cluster", directory, self.port, directory)
         self.http = self.client()
-
-    def start(self) -> None:
-        """Returns once the application answers."""
-        self._expect("ready")
 
     def client(self) -> httpx.Client:
         """A client with connections of its own."""
         return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=30.0)
-
-    def tell(self, *command: Any) -> None:
-        """Gives the driver a command and waits until it has done it."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-        self._expect("done")
 
     def promote(self) -> int:
         """Announces the next version and returns its number once every replica serves it."""
@@ -86,16 +66,7 @@ class Service:
     def close(self) -> None:
         """Ends the cluster."""
         self.http.close()
-        with self._log, self.process:  # leaving the process closes its pipes, which ends it, and waits
-            pass
-
-    def _expect(self, word: str) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.strip() == word:
-                return
-        self._log.seek(0)
-        raise AssertionError(f"the driver ended with {self.process.wait()}:\n{self._log.read()[-4000:]}")
+        super().close()
 
 
 class Traffic:

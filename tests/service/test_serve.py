@@ -1,17 +1,15 @@
 """The application under Ray Serve with two replicas: swaps, crashes, counters, limits, over real HTTP."""
 
-import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 import safetensors.numpy
 
+from tests.driver import short_directory
 from tests.service.driven import BODY, FEEDBACK, PATIENCE_SECONDS, PREDICT, Service, Traffic, kill_one, wait_for_metric
 from tests.service.versions import artifact
 
@@ -20,14 +18,13 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    directory = Path(tempfile.mkdtemp(prefix="ll-"))  # short: Ray and HAProxy put sockets below it
-    running = Service(directory)
-    try:
-        running.start()
-        yield running
-    finally:
-        running.close()
-        shutil.rmtree(directory, ignore_errors=True)
+    with short_directory() as directory:
+        running = Service(directory)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.close()
 
 
 def test_a_new_model_is_ready_and_untrained(service: Service) -> None:
