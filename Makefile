@@ -18,8 +18,8 @@ install: $(VENV)/.installed ## the pinned run-time into .venv
 demo: $(VENV)/.installed ## learn five tasks of handwritten digits; EXIT=1 ends afterwards, PORT=… listens elsewhere
 	$(BIN)/lifelong demo $(if $(EXIT),--exit) $(if $(PORT),--port $(PORT))
 
-test: $(VENV)/.installed-dev debian-packages ## every test
-	$(BIN)/pytest $(PYTEST_ARGUMENTS)
+test: check debian-packages ## every check and every test
+	$(BIN)/pytest -m "not unit" $(PYTEST_ARGUMENTS)
 
 check: $(VENV)/.installed-dev ## the fast inner loop: style, types, layers, unit tests
 	$(BIN)/ruff check .
