@@ -58,9 +58,10 @@ class Received(NamedTuple):
 
 
 class Collector:
-    """The spans that came so far, by the order in which they ended."""
+    """The spans that came so far; while it `refuses`, none come."""
 
     def __init__(self, port: int) -> None:
+        self.refuses = False
         self.received: list[Received] = []
         self.variables = {ENDPOINT: f"http://127.0.0.1:{port}", "OTEL_BSP_SCHEDULE_DELAY": "50"}
 
@@ -92,8 +93,9 @@ def collecting() -> Iterator[Collector]:
             body = self.rfile.read(int(self.headers["content-length"]))
             content = gzip.decompress(body) if self.headers["content-encoding"] == "gzip" else body
             assert self.path == "/v1/traces"
-            collector.take(ExportTraceServiceRequest.FromString(content))
-            self.send_response(200)
+            if not collector.refuses:
+                collector.take(ExportTraceServiceRequest.FromString(content))
+            self.send_response(400 if collector.refuses else 200)
             self.send_header("content-length", "0")
             self.end_headers()
 
