@@ -4,7 +4,6 @@ OpenTelemetry's own variables say where the collector is and all else: there are
 """
 
 import functools
-import logging
 import os
 import threading
 import time
@@ -17,7 +16,6 @@ from contracts.traces import is_sampled
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 SERVICE = "lifelong"
 FLUSH_SECONDS = 2.0
-LOGGER = logging.getLogger(__name__)
 Kind = Literal["INTERNAL", "SERVER"]
 Facts = Mapping[str, str | int | list[str]]
 
@@ -125,11 +123,7 @@ def tracer() -> Any:
     """The tracer of this process, whose spans leave in batches from a thread of its own; None without an endpoint."""
     if not _is_wanted():
         return None
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    except ImportError:
-        LOGGER.warning("%s is set, but no spans are made: lifelong[otel] is not installed", ENDPOINTS[-1])
-        return None
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
