@@ -96,6 +96,9 @@ volumes:
 - {name: HOME, value: /tmp}
 - {name: PYTHONPATH, value: /etc/lifelong}
 - {name: RAY_USAGE_STATS_ENABLED, value: "0"}
+{{- if .Values.jsonLogs }}
+- {name: LIFELONG_LOG, value: json}
+{{- end }}
 # The trainer sees the GPUs of its pod without reserving them.
 - {name: RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO, value: "0"}
 - {name: LIFELONG__SERVICE__TOKENS, value: /etc/lifelong/tokens/tokens.json}
