@@ -1,9 +1,10 @@
-"""Spans on their way to an OpenTelemetry collector; without one nothing of it is imported and nothing is made.
+"""Spans on their way to an OpenTelemetry collector; without one nothing of it is imported here and nothing is made.
 
 OpenTelemetry's own variables say where the collector is and all else: there are no settings of ours.
 """
 
 import functools
+import logging
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ from contracts.traces import is_sampled
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 SERVICE = "lifelong"
+LOGGER = logging.getLogger(__name__)
 FLUSH_SECONDS = 2.0
 Kind = Literal["INTERNAL", "SERVER"]
 Facts = Mapping[str, str | int | list[str]]
@@ -120,9 +122,18 @@ def _is_wanted() -> bool:
 
 @functools.cache
 def tracer() -> Any:
-    """The tracer of this process, whose spans leave in batches from a thread of its own; None without an endpoint."""
-    if not _is_wanted():
+    """The tracer of this process, whose spans leave in batches from a thread of its own.
+
+    None without an endpoint, or where OpenTelemetry refuses one of its variables: no request waits for a trace.
+    """
+    try:
+        return _made() if _is_wanted() else None
+    except ValueError:
+        LOGGER.warning("no spans are made: one of the OTEL_ variables has a value that OpenTelemetry refuses")
         return None
+
+
+def _made() -> Any:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
     from opentelemetry.sdk.trace import TracerProvider

@@ -10,8 +10,8 @@ from feedback.log import Original, Record
 POSITION_HEADER = "outbox-position"
 """Header that the forwarder adds: the outbox's identity and the position in it that the REST answer named.
 
-With a null value it stands for an event that the broker would not take, so that its position is accounted for."""
-_OWN_HEADERS = ([POSITION_HEADER], [POSITION_HEADER, TRACEPARENT])
+It comes first; others may follow, of this release or of a later one. With a null value it stands for an event that the
+broker would not take, so that its position is accounted for."""
 
 
 def position_header(outbox: str, position: int | None) -> tuple[str, bytes]:
@@ -29,7 +29,7 @@ def to_record(message: Any, outbox: str) -> Record:
     body: bytes | None = value
     error: str | None = None
     traceparent = sent_traceparent(content for name, content in headers if name == TRACEPARENT) if headers else None
-    if [name for name, _ in headers] in _OWN_HEADERS:
+    if headers and headers[0][0] == POSITION_HEADER:
         position = _position(headers[0][1], outbox)
         error = "refused_by_kafka" if value is None else None
     else:

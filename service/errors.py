@@ -47,7 +47,9 @@ STATUSES = {
     "too_many_streams": 503,
 }
 """Codes that are not listed say that the request's content is at fault: 422."""
-OURS = tuple(code for code, status in STATUSES.items() if status >= 500 or status == HTTPStatus.TOO_MANY_REQUESTS)
+SERVICE_FAULTS = tuple(
+    code for code, status in STATUSES.items() if status >= 500 or status == HTTPStatus.TOO_MANY_REQUESTS
+)
 """The service is to blame, also where a replica has too much to do; all other codes say what a client could change."""
 
 

@@ -84,7 +84,7 @@ class Intake:
         events = _sift(decoded, lambda event: self._complete(event, recalled, decode), rejected)
         told = [told_apart(event, traceparent) for _, event in events]
         bodies = [(event.event_id or "", encode_event(event)) for event, _ in told]
-        traceparents = {event.event_id or "": context for event, context in told if context}
+        traceparents = {event.event_id or "": context for event, context in reversed(told) if context}
         appended = self._log.append(bodies, traceparents) if bodies else Appended(0, [], [], [])
         for place in appended.conflicts:
             detail = "another event with this event_id but other content is stored already"

@@ -11,6 +11,7 @@ import msgspec
 import ray
 from ray.exceptions import RayError
 
+from contracts import spans
 from contracts.errors import LifelongError
 from contracts.status import NAMESPACE, News, TrainerStatus, VersionRecord, hub_name
 from trainer.crew import ending_where_a_peer_is_lost, recruited
@@ -146,6 +147,7 @@ class TrainerActor:
             self._obey()  # what came meanwhile
             self._mirror.stop()
             self._trainer.end()
+            spans.flush()
         finally:
             if not self._is_stopping:  # an error, or the next crew is larger
                 end_at_once()

@@ -16,11 +16,11 @@ from deploy.grafana.panels import (
     warns_from,
 )
 from deploy.grafana.promql import changes, increase, now, per_model, quantile, rate
-from service.errors import OURS
+from service.errors import SERVICE_FAULTS
 
 REQUESTS = rate("lifelong_requests_total")
 ALL = per_model("sum", REQUESTS)
-SERVICE, CLIENTS = "~" + "|".join(OURS), "!~" + "|".join(["ok", *OURS])
+SERVICE, CLIENTS = "~" + "|".join(SERVICE_FAULTS), "!~" + "|".join(["ok", *SERVICE_FAULTS])
 SHARES = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
 LATENCY_MEANING = "By route, from a request's head to the last byte of its answer."
 BY_VERSION_MEANING = "p95 of answered requests, for the eight versions that answered last."

@@ -112,7 +112,7 @@ def test_what_the_service_turned_away_is_no_error_of_its_clients(watched: Watche
         share, by_code = (watched.viewer.ask(question) for question in questions() if question.title == title)
         assert max(float(value) for series in share for _, value in series["values"]) > 0
         codes[title] = {series["metric"]["outcome"] for series in by_code}
-    assert codes["Service errors"] == {"overloaded"}
+    assert codes["Service errors"] >= {"overloaded"}
     assert "malformed_json" in codes["Client errors"] - codes["Service errors"]
 
 

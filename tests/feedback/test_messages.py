@@ -29,7 +29,7 @@ def message(*headers: Header, value: bytes | None = BODY) -> SimpleNamespace:
         ([POSITION, TRACE], 7, CONTEXT),
         ([TRACE], None, CONTEXT),
         ([("x", b"1"), TRACE], None, CONTEXT),
-        ([POSITION, ("x", b"1")], None, None),
+        ([POSITION, ("x", b"1")], 7, None),
         ([TRACE, OTHER], None, None),
         ([("traceparent", b"odd")], None, None),
         ([("traceparent", None)], None, None),

@@ -154,7 +154,9 @@ def lose_in_mid_round(cluster: Cluster, node: str) -> set[int]:
     """Loses a node once a round on new events has begun, and feeds the rest of them; the round."""
     before, high = cluster.begun(), events(DIGITS, [2, 3], "high")
     cluster.client.feedback(high[:40])
+    end = time.monotonic() + SERVED_SECONDS
     while not (begun := cluster.begun() - before):
+        assert time.monotonic() < end
         time.sleep(POLL_SECONDS)
     cluster.tell("lose", node)
     for first in range(40, len(high), 10):

@@ -60,7 +60,8 @@ class Watched:
 
     def logged(self, files: str, mark: str = "") -> list[dict[str, Any]]:
         """The lines of the log files of a kind that have a mark of Ray's; all but the marks must be objects."""
-        texts = [path.read_text() for path in Path(self.announcement["logs"]).glob(files)]
+        written = [path.read_text() for path in Path(self.announcement["logs"]).glob(files)]
+        texts = [text[: text.rfind("\n") + 1] for text in written]  # the last line may be half there
         lines = [line for text in texts if mark in text for line in text.splitlines()]
         return [json.loads(line) for line in lines if not line.startswith(MARK)]
 

@@ -59,11 +59,14 @@ def learned(directory: Path, **changes: Any) -> Bench:
 
 
 @pytest.mark.usefixtures("collector")
-def test_nothing_is_made_without_an_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_made_without_an_endpoint_or_by_a_variable_that_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for variables in (
         {"OTEL_EXPORTER_OTLP_ENDPOINT": ""},
         {"OTEL_SDK_DISABLED": "TRUE"},
         {"OTEL_TRACES_EXPORTER": "none"},
+        {"OTEL_SPAN_LINK_COUNT_LIMIT": "many"},
     ):
         with monkeypatch.context() as changed:
             for name, value in variables.items():
