@@ -13,6 +13,8 @@ from contracts.errors import InvalidInstance
 from contracts.inputs import InputSpec, StoryInput, TabularInput, TextInput
 
 INSTANCE_COLUMN, LABEL_COLUMN = "instance", "label"
+TEXT_COLUMNS = ("text", INSTANCE_COLUMN)
+"""Either may hold a text."""
 NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", re.ASCII)
 MAX_CELL_CHARACTERS = 8 << 20
 csv.field_size_limit(MAX_CELL_CHARACTERS)  # the module's own limit is an image of 80 by 80
@@ -33,8 +35,8 @@ class Table(NamedTuple):
 class InstanceReader:
     """Reads instances, in their JSON form, out of a table's rows; `besides` are columns that are no part of them.
 
-    One column `instance` holds an instance as JSON, or is the text. A tabular model has its own columns; otherwise the
-    cells are the instance's numbers in row-major order.
+    One column `instance` holds an instance as JSON, or is the text, which may also be named `text`. A tabular model has
+    its own columns; otherwise the cells are the instance's numbers in row-major order.
 
     Raises:
         InvalidInstance: `wrong_shape`, these columns hold no such instance.
@@ -43,8 +45,9 @@ class InstanceReader:
     def __init__(self, columns: Sequence[str], spec: InputSpec, besides: Collection[str] = ()) -> None:
         self._spec = spec
         self._places = {name: place for place, name in enumerate(columns, start=1) if name not in besides}
-        self._is_whole = list(self._places) == [INSTANCE_COLUMN]
-        if not self._is_whole:
+        names = TEXT_COLUMNS if isinstance(spec, TextInput) else (INSTANCE_COLUMN,)
+        self._whole = next((name for name in names if list(self._places) == [name]), None)
+        if self._whole is None:
             _require_columns(self._places, spec)
 
     def __call__(self, row: Mapping[str, str]) -> Any:
@@ -54,8 +57,8 @@ class InstanceReader:
             InvalidInstance: `wrong_type` for a cell that is no finite number or no JSON, with its column: by its name
                 where the model has it, else by its number.
         """
-        if self._is_whole:
-            cell = row[INSTANCE_COLUMN]
+        if self._whole is not None:
+            cell = row[self._whole]
             return cell if isinstance(self._spec, TextInput) else _json(cell)
         if isinstance(self._spec, TabularInput):
             kinds = self._spec.columns
@@ -93,9 +96,12 @@ def read_table(lines: Iterable[str], *required: str) -> Table:
     """
     reader = csv.reader(lines, strict=True)
     header = next(_cells(reader), None)
-    if not header or not _is_utf8(header) or len(set(header)) < len(header) or not set(required) <= set(header):
-        needed = "".join(f", with `{name}`" for name in required)
-        raise InvalidInstance("bad_header", f"the first line must name each column once{needed}, in UTF-8")
+    needed = "".join(f", with `{name}`" for name in required)
+    expected = f"the first line must name each column once{needed}, in UTF-8"
+    if not header or not _is_utf8(header) or len(set(header)) < len(header):
+        raise InvalidInstance("bad_header", expected)
+    if missing := [name for name in required if name not in header]:
+        raise InvalidInstance("bad_header", f"{expected}; missing: {', '.join(missing)}")
     return Table(header, _rows(reader, header))
 
 
@@ -136,17 +142,27 @@ def _is_utf8(cells: list[str]) -> bool:
     return True
 
 
-def _require_columns(names: Collection[str], spec: InputSpec) -> None:
+def _require_columns(places: Mapping[str, int], spec: InputSpec) -> None:
     match spec:
         case TabularInput():
-            is_right, expected = set(names) == set(spec.columns), ", ".join(sorted(spec.columns))
-        case TextInput() | StoryInput():
+            is_right = set(places) == set(spec.columns)
+            expected = ", ".join(sorted(spec.columns)) + _difference(places, spec.columns)
+        case TextInput():
+            is_right, expected = False, " or ".join(TEXT_COLUMNS)
+        case StoryInput():
             is_right, expected = False, INSTANCE_COLUMN
         case _:
-            is_right = len(names) == math.prod(spec.row_shape)
-            expected = f"{INSTANCE_COLUMN} alone, or as many as {list(spec.row_shape)} has numbers, not {len(names)}"
+            is_right = len(places) == math.prod(spec.row_shape)
+            expected = f"{INSTANCE_COLUMN} alone, or as many as {list(spec.row_shape)} has numbers, not {len(places)}"
     if not is_right:
         raise InvalidInstance("wrong_shape", f"the columns of an instance must be {expected}")
+
+
+def _difference(places: Mapping[str, int], known: Collection[str]) -> str:
+    """Which of the known columns are missing, by their names, and the first that is none of them, by its number."""
+    missing = ", ".join(sorted(set(known) - set(places)))
+    surplus = next((place for name, place in places.items() if name not in known), None)
+    return (f"; missing: {missing}" if missing else "") + (f"; column {surplus} is none of these" if surplus else "")
 
 
 def _json(cell: str) -> msgspec.Raw:

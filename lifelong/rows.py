@@ -36,8 +36,8 @@ def read_rows(path: Path, spec: InputSpec) -> Iterator[Row]:
     again, whole or after an interruption, trains nothing twice.
 
     NDJSON: one feedback event a line, as over REST. CSV: a header with `label`, optionally the other members of an
-    event, and the instance as one column `instance` (JSON or text), as a tabular model's columns, or as the remaining
-    columns in order. npz: arrays `instances` and `labels`, optionally `tasks`.
+    event, and the instance as one column `instance` (JSON or text) or `text`, as a tabular model's columns, or as the
+    remaining columns in order. npz: arrays `instances` and `labels`, optionally `tasks`.
 
     Raises:
         BadFile: the ending is unknown, the file cannot be read, or its header or arrays are not such.

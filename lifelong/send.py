@@ -16,6 +16,10 @@ from lifelong.settings import load_settings
 BATCH_ROWS = 100
 BATCH_BYTES = 2 << 20
 REPORTED_REJECTIONS = 20
+ALL_KNOWN = (
+    "all are known by their ids (those of rows without event_id are made of the file's content) and are not learned "
+    "again, not even after a rollback; new ids teach them again"
+)
 NOTHING = Receipt(0, 0, [])
 
 
@@ -47,6 +51,8 @@ class Sent(msgspec.Struct, frozen=True):
             shown.append(f"  and {self.rejected - len(self.rejections)} more")
         if self.rejected and (self.accepted or self.duplicates):
             shown.append("mend these in a file of their own: in a changed file, rows without event_id count as new")
+        if self.duplicates and not self.accepted and not self.rejected:
+            shown.append(ALL_KNOWN)
         return shown
 
 

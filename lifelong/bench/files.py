@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from contracts.cells import INSTANCE_COLUMN, finite_number
+from contracts.cells import TEXT_COLUMNS, finite_number
 from contracts.errors import InvalidInstance
 from contracts.inputs import ImageInput, InputSpec, TabularInput, TensorInput, TextInput
 from lifelong.bench.stream import Arrays, Indices
@@ -23,7 +23,6 @@ TEST_SHARE = 0.2
 """Of each label's rows, held out where the files bring no test part."""
 TEST_SEED = 0
 """Which rows these are depends on nothing else, so that every run is tested on the same."""
-TEXT_COLUMNS = ("text", INSTANCE_COLUMN)
 TRAIN_ARRAYS = (("instances", "labels"), ("train_instances", "train_labels"), ("x_train", "y_train"))
 TEST_ARRAYS = (("test_instances", "test_labels"), ("x_test", "y_test"))
 SHOWN_NAMES = 5

@@ -58,8 +58,9 @@ def test_csv_of_a_tabular_model_is_read_by_column_name(tmp_path: Path) -> None:
     assert instance(events[0]) == {"plan": "free", "age": 41}
 
 
-def test_csv_of_a_text_model_has_the_text_in_the_instance_column(tmp_path: Path) -> None:
-    events = read(tmp_path, "a.csv", 'label,instance\ngreeting,"hello, ""you"""\n', TEXT)
+@pytest.mark.parametrize("column", ["instance", "text"])
+def test_csv_of_a_text_model_has_the_text_in_one_column(tmp_path: Path, column: str) -> None:
+    events = read(tmp_path, "a.csv", f'label,{column}\ngreeting,"hello, ""you"""\n', TEXT)
     assert instance(events[0]) == 'hello, "you"'
 
 
@@ -155,12 +156,14 @@ def test_a_tables_bad_cell_is_told_by_the_name_of_its_column(tmp_path: Path) -> 
     ("name", "content", "spec", "said"),
     [
         ("a.txt", "", PAIR, "must end in one of"),
-        ("a.csv", "a,b\n1,2\n", PAIR, "must name each column once, with `label`"),
+        ("a.csv", "lable,a,b\n1,2,3\n", PAIR, "must name each column once, with `label`, in UTF-8; missing: label"),
         ("a.csv", "label,a,a\n1,2,3\n", PAIR, "must name each column once"),
         ("a.csv", "label,\udcff,a\n1,2,3\n", PAIR, "must name each column once, with `label`, in UTF-8"),
         ("a.csv", "label,a\n1,2\n", PAIR, "as many as [2] has numbers, not 1"),
-        ("a.csv", "label,age\n1,2\n", CUSTOMER, "must be age, plan"),
-        ("a.csv", "label,text\n1,hello\n", TEXT, "must be instance"),
+        ("a.csv", "label,age\n1,2\n", CUSTOMER, "must be age, plan; missing: plan"),
+        ("a.csv", "label,age,note,plan\n1,2,3,free\n", CUSTOMER, "must be age, plan; column 3 is none of these"),
+        ("a.csv", "label,words\n1,hello\n", TEXT, "must be text or instance"),
+        ("a.csv", "label,text\n1,hello\n", PAIR, "as many as [2] has numbers, not 1"),
         ("a.npz", "no archive", PAIR, "not an npz file"),
     ],
 )
@@ -197,3 +200,11 @@ def test_what_was_rejected_is_shown_in_part_and_counted_whole() -> None:
         "  line 3: column 2: not a number (wrong_type)",
         "  and 4 more",
     ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_said"),
+    [(Sent(duplicates=3), True), (Sent(accepted=1, duplicates=3), False), (Sent(accepted=4), False), (Sent(), False)],
+)
+def test_a_file_whose_rows_are_all_known_says_that_nothing_is_learned(sent: Sent, is_said: bool) -> None:
+    assert any("not learned again" in line for line in sent.lines()) == is_said
