@@ -115,7 +115,9 @@ def load_settings(path: Path) -> Settings:
         fault = error.detail
     except SettingsError:
         fault = f"a {VARIABLE_PREFIX}… variable of the environment is not valid JSON"
-    raise InvalidConfiguration("invalid_configuration", f"{path.name}: {fault}")
+        raise InvalidConfiguration("invalid_configuration", fault) from None
+    given_by = _variable(fault.partition(":")[0], os.environ) or path.name
+    raise InvalidConfiguration("invalid_configuration", f"{given_by}: {fault}")
 
 
 def require_buildable(settings: Settings) -> None:
@@ -168,7 +170,6 @@ def effective(settings: Settings, path: Path) -> list[Setting]:
     from lifelong.strategies import completed  # looks into strategies, which import torch
 
     given = {key for key, _ in _leaves(read_document(path))}
-    variables = {_dotted(name): name for name in os.environ if name.upper().startswith(VARIABLE_PREFIX)}
     entries = settings.strategies
     whole = [completed(entry, settings.learner.seed) for entry in entries]
     values = _leaves({**settings.model_dump(mode="json", by_alias=True), "strategies": whole})
@@ -177,17 +178,19 @@ def effective(settings: Settings, path: Path) -> list[Setting]:
         for place, (entry, every) in enumerate(zip(entries, whole, strict=True))
         for name in every.keys() - entry.keys()
     }
-    return [
-        Setting(key, _masked(key, value), filled.get(key) or _origin(key, variables, given, path))
-        for key, value in values
-    ]
+    return [Setting(key, _masked(key, value), filled.get(key) or _origin(key, given, path)) for key, value in values]
 
 
-def _origin(key: str, variables: Mapping[str, str], given: set[str], path: Path) -> str:
-    for known, name in variables.items():
-        if key == known or key.startswith(f"{known}."):
-            return name
+def _origin(key: str, given: set[str], path: Path) -> str:
+    if variable := _variable(key, os.environ):
+        return variable
     return path.name if key in given or any(known.startswith(f"{key}.") for known in given) else "default"
+
+
+def _variable(key: str, environment: Mapping[str, str]) -> str | None:
+    """The variable that gives this key, or what it is a part of."""
+    names = (name for name in environment if name.upper().startswith(VARIABLE_PREFIX))
+    return next((name for name in names if f"{key}.".startswith(f"{_dotted(name)}.")), None)
 
 
 def _dotted(variable: str) -> str:

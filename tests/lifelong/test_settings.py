@@ -96,19 +96,28 @@ def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.
     ("variable", "said"),
     [
         ("LIFELONG__LERNER__SEED", "LIFELONG__LERNER__SEED: unknown key; did you mean learner?"),
-        ("LIFELONG__LEARNER__SED", "config.yaml: learner.sed: unknown key; did you mean seed?"),
+        ("LIFELONG__LEARNER__SED", "LIFELONG__LEARNER__SED: learner.sed: unknown key; did you mean seed?"),
+        ("LIFELONG__LEARNER__BATCH_SIZE", "LIFELONG__LEARNER__BATCH_SIZE: learner.batch_size: must be greater than 0"),
     ],
 )
-def test_an_unknown_variable_is_an_error_too(
+def test_a_fault_of_a_variable_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, said: str
 ) -> None:
-    monkeypatch.setenv(variable, "1")
+    monkeypatch.setenv(variable, "0")
     assert fault(written(tmp_path, MINIMAL)) == said
+
+
+def test_a_fault_of_the_file_is_not_blamed_on_a_variable_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIFELONG__LEARNER__SEED", "1")
+    path = written(tmp_path, f"{MINIMAL}learner: {{seeds: 3}}")
+    assert fault(path) == "config.yaml: learner.seeds: unknown key; did you mean seed?"
 
 
 def test_a_variable_that_is_no_json_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIFELONG__STRATEGIES", "[ewc")
-    assert "not valid JSON" in fault(written(tmp_path, MINIMAL))
+    assert fault(written(tmp_path, MINIMAL)) == "a LIFELONG__… variable of the environment is not valid JSON"
 
 
 def test_variables_without_the_double_underscore_are_not_settings(
