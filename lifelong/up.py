@@ -16,6 +16,7 @@ from lifelong.cluster import is_warning, local_cluster, require_alive
 from lifelong.errors import ClusterLost
 from lifelong.instance import LOGS, Instance, claim, require_free
 from lifelong.output import emit, working
+from lifelong.ownership import require_own
 from lifelong.settings import Settings, require_buildable
 from lifelong.tokens import require_guarded
 from service import logs
@@ -82,7 +83,7 @@ def running(models: Sequence[Settings], place: Place) -> Iterator[Service]:
     Raises:
         InvalidConfiguration: a strategy or a network cannot be built, the state was written for another model, or
             others could reach the service without a token.
-        StateDirectoryBusy, PortTaken, ServiceUnreachable: as their names say.
+        CorruptState, StateDirectoryBusy, PortTaken, ServiceUnreachable: as their names say.
     """
     begun = time.monotonic()
     require_guarded(models[0].service, place.host)
@@ -90,6 +91,8 @@ def running(models: Sequence[Settings], place: Place) -> Iterator[Service]:
         require_buildable(settings)
     with claim(place.state) as instance:
         require_free(place.port)
+        for settings in models:
+            require_own(settings, place.state)
         with contextlib.ExitStack() as stack:
             names = [settings.model for settings in models]
             with working("starting Ray") as say:

@@ -9,7 +9,6 @@ import torch
 
 from contracts.inputs import InputSpec, Specification
 from contracts.labels import Column, LabelSpec
-from contracts.versions import sha256
 from feedback.kafka import KafkaReader
 from feedback.log import FeedbackReader
 from feedback.predictions import PredictionLog
@@ -22,6 +21,7 @@ from registry.store import Registry
 from trainer.catalogue import architecture, load
 from trainer.course import Course
 from trainer.curriculum import Curriculum
+from trainer.database import fingerprint
 from trainer.evaluation import ProbeSets
 from trainer.examiner import Examiner
 from trainer.ingest import Ingest
@@ -73,9 +73,8 @@ class TrainerConfiguration(Specification):
 
     @property
     def fingerprint(self) -> str:
-        """Changes when earlier weights or examples could no longer be read."""
-        parts = (self.input.model_dump_json(), self.labels.scenario, self.architecture.model_dump_json())
-        return sha256("\n".join(parts).encode())
+        """See `trainer.database.fingerprint`."""
+        return fingerprint(self.input, self.labels, self.architecture)
 
     def network_with(self, columns: Sequence[Column], weights: bytes | None) -> Network:
         """A network with these outputs, from weights or, without them, as initialised."""

@@ -8,6 +8,10 @@ from typing import Any
 import apsw
 import msgspec
 
+from contracts.inputs import InputSpec
+from contracts.labels import LabelSpec
+from contracts.versions import sha256
+from networks.settings import Architecture
 from trainer.errors import CorruptState, ForeignState
 
 SCHEMA_VERSION = 1
@@ -37,6 +41,12 @@ CREATE INDEX IF NOT EXISTS events_by_step ON events (step);
 CREATE TABLE IF NOT EXISTS traces (event_id TEXT PRIMARY KEY, traceparent TEXT NOT NULL) WITHOUT ROWID;
 """
 """To files that were written before there were any; an earlier release reads those that have them."""
+
+
+def fingerprint(spec: InputSpec, labels: LabelSpec, network: Architecture) -> str:
+    """Changes when earlier weights or examples could no longer be read."""
+    parts = (spec.model_dump_json(), labels.scenario, network.model_dump_json())
+    return sha256("\n".join(parts).encode())
 
 
 class Database:
