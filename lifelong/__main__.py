@@ -1,37 +1,18 @@
 """The command line: every command is a few lines here and a module of its own, imported when it is called."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from contracts.errors import InvalidConfiguration, LifelongError
+from contracts.errors import LifelongError
 from lifelong.bench.commands import app as bench_app
-from lifelong.errors import (
-    EXIT_BAD_CONFIGURATION,
-    EXIT_BAD_DATA,
-    EXIT_BUSY,
-    EXIT_UNAVAILABLE,
-    BadFile,
-    InvalidArgument,
-    PortTaken,
-    RequestRefused,
-    StateDirectoryBusy,
-)
+from lifelong.errors import EXIT_BAD_DATA, EXIT_UNAVAILABLE, NOT_PERMITTED, exit_status
 from lifelong.examples import Kind
 from service.tokens import Role
-
-EXIT_STATUSES: dict[type[LifelongError], int] = {
-    InvalidConfiguration: EXIT_BAD_CONFIGURATION,
-    StateDirectoryBusy: EXIT_BUSY,
-    PortTaken: EXIT_BUSY,
-    BadFile: EXIT_BAD_DATA,
-    RequestRefused: EXIT_BAD_DATA,
-    InvalidArgument: EXIT_BAD_DATA,
-}
-"""What is not listed says that something needed is not there: 69."""
 
 Configs = Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="YAML files, one for each model.")]
 Config = Annotated[Path, typer.Argument(help="The model's YAML file.")]
@@ -52,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit status: 0 done · 2 usage · 65 bad data · 69 something needed is not there · 75 state directory or "
-    "port in use · 78 bad configuration.",
+    "port in use · 77 not permitted · 78 bad configuration.",
 )
 config_app = typer.Typer(help="Look at a configuration.", no_args_is_help=True)
 token_app = typer.Typer(help="Bearer tokens, whose roles say what a caller may do.", no_args_is_help=True)
@@ -161,7 +142,7 @@ def status(model: Model = "", address: Address = HERE, as_json: Json = False) ->
 
     from lifelong.client import Client, served_models
     from lifelong.output import emit
-    from lifelong.tables import matrix_tables, status_table
+    from lifelong.tables import matrix_tables, status_lines, status_table
 
     statuses, matrices, waiting = [], {}, {}
     for name in [model] if model else served_models(address):
@@ -173,7 +154,8 @@ def status(model: Model = "", address: Address = HERE, as_json: Json = False) ->
         msgspec.to_builtins(status) | {"matrix": matrices[status.model], "waiting": waiting[status.model]}
         for status in statuses
     ]
-    emit({"models": documents}, as_json, status_table(statuses, waiting), *matrix_tables(matrices))
+    lines = [line for status in statuses for line in status_lines(status)]
+    emit({"models": documents}, as_json, status_table(statuses, waiting), *lines, *matrix_tables(matrices))
 
 
 @app.command()
@@ -280,9 +262,11 @@ def main() -> None:
         from lifelong.output import say
 
         say(error.detail, "ERROR", error=error.code)
-        if error.code in {"unauthenticated", "forbidden"}:
-            say("set LIFELONG_TOKEN; lifelong token add CONFIG NAME --role ... makes a token")
-        sys.exit(next((number for kind, number in EXIT_STATUSES.items() if isinstance(error, kind)), EXIT_UNAVAILABLE))
+        if error.code in NOT_PERMITTED:
+            from lifelong.tokens import advice
+
+            say(advice(error.code, os.environ))
+        sys.exit(exit_status(error))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from contracts.errors import LifelongError
+from contracts.errors import InvalidConfiguration, LifelongError
 
 EXIT_BAD_DATA = 65
 EXIT_UNAVAILABLE = 69
 EXIT_BUSY = 75
+EXIT_NOT_PERMITTED = 77
 EXIT_BAD_CONFIGURATION = 78
+NOT_PERMITTED = frozenset({"unauthenticated", "forbidden"})
+"""Codes of a service that wants another token."""
 
 
 class MissingDataSet(LifelongError):
@@ -49,3 +52,21 @@ class PortTaken(LifelongError):
 
 class ClusterLost(LifelongError):
     """The local Ray cluster under the service ended without being asked to."""
+
+
+EXIT_STATUSES: dict[type[LifelongError], int] = {
+    InvalidConfiguration: EXIT_BAD_CONFIGURATION,
+    StateDirectoryBusy: EXIT_BUSY,
+    PortTaken: EXIT_BUSY,
+    BadFile: EXIT_BAD_DATA,
+    RequestRefused: EXIT_BAD_DATA,
+    InvalidArgument: EXIT_BAD_DATA,
+}
+"""What is not listed says that something needed is not there: 69."""
+
+
+def exit_status(error: LifelongError) -> int:
+    """The exit status of a command that this fact ends; a request without the right token has one of its own."""
+    if error.code in NOT_PERMITTED:
+        return EXIT_NOT_PERMITTED
+    return next((number for kind, number in EXIT_STATUSES.items() if isinstance(error, kind)), EXIT_UNAVAILABLE)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -91,6 +92,22 @@ def status_table(models: Sequence[StatusDocument], waiting: Mapping[str, int | N
         promotion = _promotion(model, waiting[model.model])
         table.add_row(model.model, str(model.version), promotion, average, transfer, *through, *counts)
     return table
+
+
+def status_lines(model: StatusDocument) -> list[str]:
+    """What stands below the table: whether the trainer reports, where every event is, and what was refused."""
+    ledger = msgspec.structs.asdict(model.ledger)
+    received = ledger.pop("received")
+    parts = " + ".join(f"{name} {events}" for name, events in ledger.items())
+    verdict, sign = ("balances", "=") if model.ledger.balances else ("does not balance", "≠")
+    lines = [
+        f"{model.model}: the trainer is {model.trainer}",
+        f"{model.model}: the ledger {verdict}: received {received} {sign} {parts}",
+    ]
+    if refused := model.refused:
+        fault = f"{refused.detail} ({refused.error})"
+        lines.append(f"{model.model}: a replica refused generation {refused.generation}: {fault}")
+    return lines
 
 
 def _promotion(model: StatusDocument, waiting: int | None) -> str:

@@ -1,10 +1,11 @@
 """The bearer tokens of a configuration: made, listed, revoked; and no open service where others can reach it."""
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from contracts.errors import InvalidConfiguration
+from lifelong.client.arguments import TOKEN_VARIABLE
 from lifelong.errors import BadFile
 from lifelong.settings import load_settings
 from service import tokens
@@ -62,6 +63,16 @@ def revoke(config: Path, name: str) -> None:
         if len(kept) == len(known):
             raise BadFile("unknown_token", f"{path} has no token of this name")
         known[:] = kept
+
+
+def advice(code: str, environment: Mapping[str, str]) -> str:
+    """What to do about a service that answered `unauthenticated` or `forbidden` to the environment's token."""
+    made = "lifelong token add CONFIG NAME --role ... makes"
+    if not environment.get(TOKEN_VARIABLE):
+        return f"set {TOKEN_VARIABLE}; {made} a token"
+    if code == "forbidden":
+        return f"the token in {TOKEN_VARIABLE} lacks that role; {made} one that has it"
+    return f"the service does not know the token in {TOKEN_VARIABLE}; {made} another"
 
 
 def _path(config: Path) -> Path:

@@ -13,8 +13,10 @@ from contracts.status import Matrix, VersionRecord
 from contracts.versions import Decision, Verdict
 from lifelong.instance import claim
 from lifelong.send import BATCH_ROWS
+from service.environment import free_port
 from tests.lifelong.scripted import Script
 from tests.service.versions import PROBES, record
+from trainer.database import Database
 
 pytestmark = pytest.mark.real
 MINIMAL = "model: digits\ninput: {kind: tensor, shape: [2]}\n"
@@ -82,6 +84,15 @@ def test_a_state_directory_in_use_is_75(config: Path, tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1].endswith("stop it or choose another --state")
 
 
+def test_a_state_of_another_model_is_78_before_ray_is_started(config: Path, tmp_path: Path) -> None:
+    path = tmp_path / "state" / "digits" / "trainer" / "state.db"
+    Database(path, "another model's").close()
+    done = lifelong("up", config, "--state", tmp_path / "state", "--port", str(free_port()))
+    assert done.returncode == 78
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("was written for another input, label scenario or network; use another --state")
+
+
 def test_init_writes_what_config_show_explains(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     assert lifelong("init", path, "--model", "mine", "--kind", "story").returncode == 0
@@ -118,6 +129,7 @@ def test_the_status_shows_which_version_waits_for_a_person(
     done = lifelong("status", "digits", "--address", address)
     assert done.returncode == 0, done.stderr
     assert shown in [cell.strip() for cell in done.stdout.split("│")]
+    assert "digits: the ledger balances: received 0 = trained 0 + " in done.stdout
 
 
 def listed(verdicts: Sequence[Verdict], champion: int) -> list[VersionRecord]:
@@ -165,6 +177,7 @@ def test_what_was_sent_before_the_end_is_told_before_the_error(
     script.say(202, {"accepted": BATCH_ROWS - 1, "duplicates": 0, "rejected": [], "position": BATCH_ROWS - 1})
     script.say(403, {"error": "forbidden", "detail": "the token may not send feedback"})
     done = lifelong("send", config, rows, "--address", address, "--json")
+    assert done.returncode == 77
     assert json.loads(done.stdout)["error"] == "forbidden"
     total, rejection, _, error, *_ = done.stderr.splitlines()
     assert total == f"accepted {BATCH_ROWS - 1}, duplicates 0, rejected 1"

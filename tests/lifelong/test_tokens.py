@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from contracts.errors import InvalidConfiguration
 from lifelong.__main__ import app
-from lifelong.errors import BadFile
+from lifelong.errors import BadFile, RequestRefused, exit_status
 from lifelong.settings import load_settings
-from lifelong.tokens import add, listed, require_guarded, revoke
+from lifelong.tokens import add, advice, listed, require_guarded, revoke
 from lifelong.up import Place, running
 from service.settings import ServingSettings
 from service.tokens import Role, Tokens
@@ -97,3 +97,23 @@ def test_an_open_service_refuses_to_start(tmp_path: Path, config: Path) -> None:
     ):
         pass
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "token", "said"),
+    [
+        ("unauthenticated", {}, "set LIFELONG_TOKEN;"),
+        ("unauthenticated", {"LIFELONG_TOKEN": ""}, "set LIFELONG_TOKEN;"),
+        ("unauthenticated", {"LIFELONG_TOKEN": "ll_old"}, "the service does not know the token in LIFELONG_TOKEN;"),
+        ("forbidden", {"LIFELONG_TOKEN": "ll_weak"}, "the token in LIFELONG_TOKEN lacks that role;"),
+    ],
+)
+def test_who_has_set_a_token_is_not_told_to_set_one(code: str, token: dict[str, str], said: str) -> None:
+    line = advice(code, token)
+    assert line.startswith(said)
+    assert "ll_" not in line
+
+
+@pytest.mark.parametrize(("code", "status"), [("unauthenticated", 77), ("forbidden", 77), ("wrong_shape", 65)])
+def test_a_refused_token_has_an_exit_status_of_its_own(code: str, status: int) -> None:
+    assert exit_status(RequestRefused(code, "refused", {})) == status
