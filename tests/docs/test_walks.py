@@ -113,7 +113,7 @@ def test_a_copy_of_the_state_gives_the_same_champion_bit_for_bit(reader: Walk) -
         answered, status = client.predict(unseen, scores=True), client.status()
         champion = client.version(answered.version)
     reader.stop()
-    reader.page("recovery.md")
+    reader.page("recovery.md", {"cp -a state ": "cp -a tutorial "})
     with Client(reader.address, "digits") as client:
         again = client.predict(unseen, scores=True)
         assert client.version(again.version) == champion
