@@ -140,6 +140,7 @@ class Console:
 
     def close(self) -> None:
         """Closes the page; nothing may have gone wrong on it, and nobody else may have been asked."""
+        self.page.unroute_all(behavior="wait")  # an answer that is being altered would be lost with the page
         self.context.close()
         strangers = {url for url in self.asked if not url.startswith((f"{self.address}/", "data:"))}
         assert strangers == set()
