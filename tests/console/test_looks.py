@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from playwright.sync_api import expect
 
+from contracts.status import Matrix
 from tests.console.console import NARROW, WIDE, Console
 from tests.console.service import Service
 
@@ -30,6 +32,14 @@ def test_the_page_is_whole_and_accessible(visit: Callable[..., Console], scheme:
     page.locator("#versions summary").first.click()
     assert console.overflow() <= 0
     assert console.violations() == []
+
+
+def test_a_matrix_without_rows_has_no_scrollbar(console: Console) -> None:
+    page = console.page
+    page.route("**/v1/models/digits/matrix", lambda route: route.fulfill(json=msgspec.to_builtins(Matrix())))
+    expect(page.locator("#matrix")).to_contain_text("Nothing is measured yet")
+    hidden = page.get_by_role("region", name="Accuracy matrix").evaluate("box => box.scrollWidth - box.clientWidth")
+    assert hidden == 0
 
 
 def test_dark_is_dark_and_light_is_light(visit: Callable[..., Console]) -> None:
