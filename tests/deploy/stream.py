@@ -25,6 +25,7 @@ AT_ONCE = 4 * MAX_WAITING
 MOST_BATCHES = 30
 """Of wrong labels: before that, what they cost has used up any budget."""
 BASE = f"/v1/models/{MODEL}"
+ANSWERED_AGAIN = "rate(lifelong_answer_seconds_count[10s]) > 0"
 
 
 class Life:
@@ -50,6 +51,7 @@ class Life:
         self._poison()
         self.service.post(f"{BASE}/rollback", {"version": good})
         self._predicted(range(8))
+        self._until(self._is_answered_again)
 
     def status(self) -> Any:
         """The status document."""
@@ -74,6 +76,11 @@ class Life:
         position = self._send([events[place] for place in rng.permutation(len(events))])
         self._until(lambda: self.status()["served_through"] >= position)
         self._prometheus.wait_for(f'lifelong_champion_version_info{{version="{self.status()["version"]}"}}')
+
+    def _is_answered_again(self) -> bool:
+        """Asks once more; whether Prometheus saw one version answer at two moments: else there is no rate."""
+        self._predicted([0])
+        return bool(self._prometheus.now(ANSWERED_AGAIN))
 
     def _close_the_last(self) -> None:
         """Ends the task that was taught last."""
