@@ -3,7 +3,7 @@
 import contextlib
 import importlib.util
 import os
-import random
+import secrets
 import shlex
 import socket
 import sys
@@ -67,7 +67,7 @@ def environment(directory: Path) -> dict[str, str]:
 def free_port() -> int:
     """A TCP port that nobody listens on at this moment, out of those that no system gives to outgoing connections."""
     while True:
-        port = random.randrange(*LISTENING_PORTS)
+        port = secrets.choice(range(*LISTENING_PORTS))  # not `random`, which programs seed alike
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("", port))
             return port
