@@ -116,7 +116,7 @@ def load_settings(path: Path) -> Settings:
     except SettingsError:
         fault = f"a {VARIABLE_PREFIX}… variable of the environment is not valid JSON"
         raise InvalidConfiguration("invalid_configuration", fault) from None
-    given_by = _variable(fault.partition(":")[0], os.environ) or path.name
+    given_by = _variable(fault.partition(":")[0]) or path.name
     raise InvalidConfiguration("invalid_configuration", f"{given_by}: {fault}")
 
 
@@ -182,14 +182,14 @@ def effective(settings: Settings, path: Path) -> list[Setting]:
 
 
 def _origin(key: str, given: set[str], path: Path) -> str:
-    if variable := _variable(key, os.environ):
+    if variable := _variable(key):
         return variable
     return path.name if key in given or any(known.startswith(f"{key}.") for known in given) else "default"
 
 
-def _variable(key: str, environment: Mapping[str, str]) -> str | None:
-    """The variable that gives this key, or what it is a part of."""
-    names = (name for name in environment if name.upper().startswith(VARIABLE_PREFIX))
+def _variable(key: str) -> str | None:
+    """The environment's variable that gives this key, or what it is a part of."""
+    names = (name for name in os.environ if name.upper().startswith(VARIABLE_PREFIX))
     return next((name for name in names if f"{key}.".startswith(f"{_dotted(name)}.")), None)
 
 

@@ -147,8 +147,8 @@ class TrainerActor:
             self._obey()  # what came meanwhile
             self._mirror.stop()
             self._trainer.end()
-            spans.flush()
         finally:
+            spans.flush()
             if not self._is_stopping:  # an error, or the next crew is larger
                 end_at_once()
 

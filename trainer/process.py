@@ -5,8 +5,6 @@ import os
 import sys
 from typing import NoReturn
 
-from contracts import spans
-
 LOGGER = logging.getLogger(__name__)
 NICENESS = 5
 """Learning gives way to serving where both want the same core."""
@@ -22,5 +20,4 @@ def end_at_once() -> NoReturn:
     """Ends this process, and first logs why where an error is being handled; Ray starts a trainer again."""
     if sys.exception() is not None:
         LOGGER.critical("this process cannot go on", exc_info=True)
-    spans.flush()
     os._exit(EXIT_CODE)
