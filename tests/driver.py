@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 
 class Driver:
@@ -48,6 +48,9 @@ class Driver:
         raise AssertionError(f"the program ended with {self.process.wait()}:\n{self._log.read()[-4000:]}")
 
 
+Driven = TypeVar("Driven", bound=Driver)
+
+
 def obey(make: Callable[[], Any]) -> None:
     """Makes what is driven and says so, carries out its methods until standard input ends, and stops it."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
@@ -58,6 +61,18 @@ def obey(make: Callable[[], Any]) -> None:
         name, *arguments = json.loads(line)
         answers.write(json.dumps(getattr(driven, name)(*arguments)) + "\n")
     driven.stop()
+
+
+@contextmanager
+def driven(kind: Callable[[Path], Driven]) -> Iterator[Driven]:
+    """A program of that kind in a directory of its own, ready; it is ended afterwards."""
+    with short_directory() as directory:
+        program = kind(directory)
+        try:
+            program.start()
+            yield program
+        finally:
+            program.close()
 
 
 @contextmanager

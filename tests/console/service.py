@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +13,10 @@ import numpy as np
 
 from lifelong.data import DataSet, small_digits
 from service.environment import free_port
-from tests.answering import wait_answering
+from tests.answering import awaited, wait_answering
 
 READY_SECONDS = 300.0
 SERVED_SECONDS = 120.0
-POLL_SECONDS = 0.1
 DIGITS = small_digits()
 IMAGE = {"kind": "image", "shape": [8, 8]}
 PLANS: dict[str, Any] = {"age": {"mean": 45, "std": 18}, "plan": ["free", "paid"]}
@@ -66,10 +64,11 @@ class Service:
         """Sends feedback, split into training and probes the same way each time, and waits until it is served."""
         named = [{"event_id": f"{model}-{event['label']}-{place}", **event} for place, event in enumerate(events)]
         position = self.post(f"/v1/models/{model}/feedback", {"events": named})["position"]
-        deadline = time.monotonic() + SERVED_SECONDS
-        while self.get(f"/v1/models/{model}")["served_through"] < position:
-            assert time.monotonic() < deadline, f"{model} is not served through {position}"
-            time.sleep(POLL_SECONDS)
+        awaited(
+            lambda: self.get(f"/v1/models/{model}")["served_through"] >= position,
+            SERVED_SECONDS,
+            lambda: f"{model} is not served through {position}",
+        )
 
     def close(self) -> None:
         """Closes the connections."""

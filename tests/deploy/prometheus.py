@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import Any
 import httpx
 
 from service.environment import free_port
-from tests.answering import wait_answering
+from tests.answering import awaited, wait_answering
 
 READY_SECONDS = 60.0
-POLL_SECONDS = 0.1
 
 
 class Prometheus:
@@ -43,10 +41,7 @@ class Prometheus:
 
     def wait_for(self, query: str, seconds: float = 60.0) -> None:
         """Waits until a query has a series."""
-        deadline = time.monotonic() + seconds
-        while not self.now(query):
-            assert time.monotonic() < deadline, query
-            time.sleep(POLL_SECONDS)
+        awaited(lambda: self.now(query), seconds, lambda: query)
 
     def close(self) -> None:
         """Closes the connections."""

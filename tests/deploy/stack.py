@@ -2,9 +2,7 @@
 
 import contextlib
 import secrets
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -18,7 +16,8 @@ from tests.broker import Broker, free_ports
 from tests.deploy.composed import DEPLOY, composed, example, services
 from tests.deploy.containers import PROGRAMS, Container, Machine, substituted, words
 from tests.deploy.prometheus import Prometheus
-from tests.deploy.stores import Database, own_directory
+from tests.deploy.stores import Database
+from tests.driver import short_directory
 
 PROFILES = ("kafka", "mlflow", "monitoring")
 SECRETS = ("RAY_AUTH_TOKEN", "POSTGRES_PASSWORD", "GRAFANA_PASSWORD")
@@ -134,9 +133,7 @@ class Stack:
             "--port 8000": f"--port {self._ports['service']}",
         }
         command = substituted(words(self.services[name]), self._addresses() | own)
-        temporary = tempfile.mkdtemp(prefix="ll-", dir="/tmp")  # short: sockets lie below it
-        self._open.callback(shutil.rmtree, temporary, ignore_errors=True)
-        environment = self._environment(name) | {"RAY_TMPDIR": temporary}
+        environment = self._environment(name) | {"RAY_TMPDIR": str(self._open.enter_context(short_directory()))}
         self._run(Container(name, command, environment, self.directory), is_healthy)
 
     def _start_postgres(self) -> None:
@@ -203,7 +200,7 @@ class Stack:
 @contextlib.contextmanager
 def running(factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Everything, started; ended afterwards."""
-    with own_directory() as database:
+    with short_directory() as database:
         stack = Stack(factory.mktemp("compose"), database)
         try:
             stack.start()

@@ -2,11 +2,8 @@
 
 import os
 import pwd
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg2
@@ -56,16 +53,6 @@ class Database:
                 cursor.execute(f'CREATE DATABASE "{self._database}"')
         connection.close()
         return True
-
-
-@contextmanager
-def own_directory() -> Iterator[Path]:
-    """A directory that another user than ours can reach and have."""
-    directory = Path(tempfile.mkdtemp(prefix="lifelong-postgres-", dir="/tmp"))
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _as_owner() -> list[str]:

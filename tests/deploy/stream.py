@@ -1,6 +1,5 @@
 """An eventful life for one model, so that every panel has something to show."""
 
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +10,8 @@ import numpy as np
 
 from feedback.sqlite import SqliteLog
 from service.explain import MAX_WAITING
-from tests.console.service import DIGITS, POLL_SECONDS, SERVED_SECONDS, Service
+from tests.answering import awaited
+from tests.console.service import DIGITS, SERVED_SECONDS, Service
 from tests.deploy.prometheus import Prometheus
 
 MODEL = "digits"
@@ -128,10 +128,7 @@ class Life:
         return position
 
     def _until(self, holds: Any) -> None:
-        deadline = time.monotonic() + SERVED_SECONDS
-        while not holds():
-            assert time.monotonic() < deadline, self.status()
-            time.sleep(POLL_SECONDS)
+        awaited(holds, SERVED_SECONDS, self.status)
 
 
 def images(digits: Sequence[int]) -> list[Any]:

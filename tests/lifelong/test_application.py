@@ -1,8 +1,6 @@
 """The service as KubeRay starts it: nodes by `lifelong node`, a Serve configuration, a node of its own that trains."""
 
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from contracts.events import FeedbackEvent
 from lifelong.client import Client
 from lifelong.tokens import add
 from service.tokens import Role
+from tests.driver import short_directory
 from tests.lifelong.deployed import Deployed
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
@@ -22,9 +21,8 @@ SERVED_SECONDS = 300.0
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="ll-"))  # short: Ray puts sockets below it
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    with short_directory() as path:
+        yield path
 
 
 def test_a_serve_configuration_starts_the_service_and_a_joined_node_trains(directory: Path) -> None:

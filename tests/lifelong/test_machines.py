@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from itertools import takewhile
 from pathlib import Path
@@ -17,7 +16,8 @@ from lifelong.data import small_digits
 from lifelong.errors import RequestRefused
 from service.documents import StatusDocument
 from service.environment import free_port
-from tests.driver import Driver, short_directory
+from tests.answering import awaited
+from tests.driver import Driver, driven
 from tests.lifelong.test_whole_loop import events
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
@@ -45,11 +45,12 @@ class Cluster(Driver):
 
     def wait(self, is_so: Callable[[StatusDocument], bool]) -> StatusDocument:
         """The first status of which this is so."""
-        deadline = time.monotonic() + SERVED_SECONDS
-        while not is_so(status := self.client.status()):
-            assert time.monotonic() < deadline, status
-            time.sleep(POLL_SECONDS)
-        return status
+
+        def look() -> StatusDocument | None:
+            status = self.client.status()
+            return status if is_so(status) else None
+
+        return awaited(look, SERVED_SECONDS, self.client.status)
 
     def begun(self) -> set[int]:
         """The rounds that a trainer has begun: each is recorded just before."""
@@ -104,13 +105,8 @@ class Asking:
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    with short_directory() as directory:
-        cluster = Cluster(directory)
-        try:
-            cluster.start()
-            yield cluster
-        finally:
-            cluster.close()
+    with driven(Cluster) as cluster:
+        yield cluster
 
 
 def test_learning_goes_on_without_a_machine_and_takes_in_the_next(cluster: Cluster) -> None:
@@ -154,10 +150,7 @@ def lose_in_mid_round(cluster: Cluster, node: str) -> set[int]:
     """Loses a node once a round on new events has begun, and feeds the rest of them; the round."""
     before, high = cluster.begun(), events(DIGITS, [2, 3], "high")
     cluster.client.feedback(high[:40])
-    end = time.monotonic() + SERVED_SECONDS
-    while not (begun := cluster.begun() - before):
-        assert time.monotonic() < end
-        time.sleep(POLL_SECONDS)
+    begun = awaited(lambda: cluster.begun() - before, SERVED_SECONDS, cluster.client.status)
     cluster.tell("lose", node)
     for first in range(40, len(high), 10):
         cluster.client.feedback(high[first : first + 10])

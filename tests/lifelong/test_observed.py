@@ -4,8 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,13 @@ from contracts.status import hub_name, trainer_name
 from lifelong.client import Client, wait_ready
 from lifelong.data import small_digits
 from service.environment import free_port
+from tests.answering import awaited
 from tests.collector import Collector, collecting, place_of
 from tests.lifelong.test_whole_loop import events
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 READY_SECONDS = 300.0
 SERVED_SECONDS = 120.0
-PAUSE_SECONDS = 0.1
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 MARK = ":"
 """What the lines begin with that Ray itself puts into its workers' files."""
@@ -52,7 +51,7 @@ class Watched:
             )
         self.address = f"http://127.0.0.1:{self._port}"
         wait_ready(self.address, READY_SECONDS)
-        (self.announcement,) = awaited(lambda: self.printed("stdout"))
+        (self.announcement,) = awaited(lambda: self.printed("stdout"), SERVED_SECONDS, lambda: self.printed("stderr"))
 
     def printed(self, stream: str) -> list[dict[str, Any]]:
         """The lines of a stream, each of which must be an object."""
@@ -77,15 +76,6 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         watched = Watched(tmp_path_factory.mktemp("watched"), collector)
         yield watched
         watched.stop()
-
-
-def awaited(look: Callable[[], Any]) -> Any:
-    """What is there as soon as something is."""
-    end = time.monotonic() + SERVED_SECONDS
-    while not (found := look()):
-        assert time.monotonic() < end
-        time.sleep(PAUSE_SECONDS)
-    return found
 
 
 def teach(watched: Watched, model: str) -> Any:
@@ -127,7 +117,9 @@ def test_every_line_of_the_actors_is_an_object(
     watched.collector.refuses = True
     teach(watched, "letters")
     line, *_ = awaited(
-        lambda: [line for line in watched.logged("worker-*.err", f":actor_name:{mark}") if sentence in line["message"]]
+        lambda: [line for line in watched.logged("worker-*.err", f":actor_name:{mark}") if sentence in line["message"]],
+        SERVED_SECONDS,
+        lambda: sentence,
     )
     assert line["levelname"] in {"WARNING", "ERROR"}
     assert line["name"].startswith(logger)

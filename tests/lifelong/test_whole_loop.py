@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,13 +19,13 @@ from lifelong.client import Client, wait_ready
 from lifelong.data import DataSet, small_digits
 from service.documents import StatusDocument
 from service.environment import free_port
+from tests.answering import awaited
 from tests.broker import Broker
 from tests.feedback.topic import Topic
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 READY_SECONDS = 300.0
 SERVED_SECONDS = 120.0
-PAUSE_SECONDS = 0.1
 TWICE = "127.0.0.1:514\ndefaults\n    mode http\n#"
 """Makes Serve write a configuration of HAProxy that the service does not know."""
 DIGITS = small_digits()
@@ -59,10 +58,7 @@ class Tree:
 
     def _wait_announced(self, address: str) -> None:
         """The service answers a moment before the program says so; a signal in between ends a start, not a service."""
-        end = time.monotonic() + READY_SECONDS
-        while f"digits: {address} " not in self.log():
-            assert time.monotonic() < end, self.log()
-            time.sleep(PAUSE_SECONDS)
+        awaited(lambda: f"digits: {address} " in self.log(), READY_SECONDS, self.log)
 
     def kill_everything(self) -> None:
         """SIGKILL for every process of the tree, the driver first."""
@@ -171,13 +167,12 @@ def test_kafka_feedback_from_rest_and_from_others_is_learned(tmp_path: Path, bro
 
 def all_learned(client: Client, received: int) -> StatusDocument:
     """The status once so many events have come and none is pending, which is awaited."""
-    end = time.monotonic() + SERVED_SECONDS
-    while time.monotonic() < end:
+
+    def look() -> StatusDocument | None:
         status = client.status()
-        if status.ledger.received >= received and not status.ledger.pending:
-            return status
-        time.sleep(PAUSE_SECONDS)
-    pytest.fail(f"{received} events are not learned after {SERVED_SECONDS} s")
+        return status if status.ledger.received >= received and not status.ledger.pending else None
+
+    return awaited(look, SERVED_SECONDS, client.status)
 
 
 def _is(process: psutil.Process, title: str) -> bool:

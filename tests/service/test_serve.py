@@ -9,7 +9,7 @@ import psutil
 import pytest
 import safetensors.numpy
 
-from tests.driver import short_directory
+from tests.driver import driven
 from tests.service.driven import BODY, FEEDBACK, PATIENCE_SECONDS, PREDICT, Service, Traffic, kill_one, wait_for_metric
 from tests.service.versions import artifact
 
@@ -18,13 +18,8 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    with short_directory() as directory:
-        running = Service(directory)
-        try:
-            running.start()
-            yield running
-        finally:
-            running.close()
+    with driven(Service) as running:
+        yield running
 
 
 def test_a_new_model_is_ready_and_untrained(service: Service) -> None:
