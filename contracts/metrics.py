@@ -69,6 +69,9 @@ CATALOGUE = (
         "lifelong_rollback_timestamp_seconds", "gauge", "Unix time at which the learner last went back to a version."
     ),
     Metric("lifelong_registry_lag_versions", "gauge", "Versions unknown to the registry; 1 for aliases alone."),
+    Metric("lifelong_erasures_pending", "gauge", "Requests to forget a subject that are not carried out yet."),
+    Metric("lifelong_oldest_erasure_timestamp_seconds", "gauge", "Unix time of the oldest such request; absent if none."),
+    Metric("lifelong_erased_events_total", "counter", "Training and probe events erased with their subjects."),
     Metric("lifelong_replicas", "gauge", "Replicas by whether they serve the champion.", STATE),
     Metric("lifelong_version_replicas", "gauge", "Live replicas by the version that they serve.", ("model", "version")),
     Metric("lifelong_predictions_total", "counter", "Instances answered, by version.", ("model", "version")),
@@ -111,6 +114,7 @@ REASONS: dict[Reason, str] = {
     "over_budget": "a task would stand further below its best than `promotion.budget`",
     "too_few_rows": "a loss on few rows: more of them are needed to tell it from chance",
     "not_auto": "it passed, but `promotion.mode` leaves it to a person",
+    "erased": "it takes the place of versions that had learned from an erased subject, whatever it is worth",
 }
 PAGE_HEAD = (
     "# Metrics",

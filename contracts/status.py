@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from contracts.erasures import ErasureCounts
 from contracts.versions import Lineage, ProbeReport, Reason, Verdict
 
 JoinOutcome = Literal["joined", "unknown"]
@@ -153,15 +154,17 @@ class TrainerStatus(msgspec.Struct, frozen=True, kw_only=True):
     times: Times = Times()
     joins: dict[JoinOutcome, int] = {}
     workers: int = 1
+    erasures: ErasureCounts = ErasureCounts()
 
 
 class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One version as the `versions` routes show it."""
+    """One version as the `versions` routes show it; `withdrawn` names the erasure that its files were deleted for."""
 
     version: int
     aliases: list[str]
     lineage: Lineage
     probes: ProbeReport
+    withdrawn: str | None = None
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True):

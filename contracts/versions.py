@@ -27,6 +27,7 @@ Reason = Literal[
     "over_budget",
     "too_few_rows",
     "not_auto",
+    "erased",
 ]
 """Which rules of the gate a verdict came from: a small set beside the sentences, for counting (docs/metrics.md)."""
 

@@ -127,7 +127,7 @@ def _measured(status: TrainerStatus) -> dict[str, float | None]:
 
 
 def _told(status: TrainerStatus) -> dict[str, float | None]:
-    guards, seconds, times = status.guards, status.seconds, status.times
+    guards, seconds, times, erasures = status.guards, status.seconds, status.times, status.erasures
     return {
         "lifelong_lag_events": status.lag,
         "lifelong_train_step_seconds": seconds.train_step,
@@ -144,6 +144,9 @@ def _told(status: TrainerStatus) -> dict[str, float | None]:
         "lifelong_promotion_timestamp_seconds": status.promoted_at or None,
         "lifelong_rollback_timestamp_seconds": times.rollback,
         "lifelong_registry_lag_versions": status.registry_lag,
+        "lifelong_erasures_pending": erasures.pending,
+        "lifelong_oldest_erasure_timestamp_seconds": erasures.oldest_asked_at,
+        "lifelong_erased_events_total": erasures.events,
     }
 
 
