@@ -10,7 +10,7 @@ Example:
 
 from contracts.answers import RefusedLine, StreamedPrediction
 from contracts.events import FeedbackEvent
-from lifelong.client.answers import ClosedTask, Inference, RolledBack, VersionPage
+from lifelong.client.answers import Certificate, ClosedTask, ErasureRequest, Inference, RolledBack, VersionPage
 from lifelong.client.asynchronous import AsyncClient
 from lifelong.client.patience import PATIENT, Patience
 from lifelong.client.places import only_model, served_models, wait_ready
@@ -19,8 +19,10 @@ from lifelong.client.synchronous import Client
 __all__ = [
     "PATIENT",
     "AsyncClient",
+    "Certificate",
     "Client",
     "ClosedTask",
+    "ErasureRequest",
     "FeedbackEvent",
     "Inference",
     "Patience",

@@ -3,6 +3,7 @@
 import os
 import re
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -31,7 +32,7 @@ def checked_address(address: str) -> str:
 
 
 def checked_name(name: str, pattern: str, kind: str) -> str:
-    """A name that becomes part of a route.
+    """A name that becomes part of a route as it is.
 
     Raises:
         InvalidArgument: `bad_name`.
@@ -39,6 +40,18 @@ def checked_name(name: str, pattern: str, kind: str) -> str:
     if not isinstance(name, str) or not re.match(pattern, name):
         raise InvalidArgument("bad_name", f"the {kind}'s name must match {pattern}")
     return name
+
+
+def path_segment(name: str, pattern: str, kind: str) -> str:
+    """A name that becomes one segment of a route, whatever it holds; dots are encoded too, as two of them lead upwards.
+
+    Raises:
+        InvalidArgument: `bad_name`.
+    """
+    try:
+        return quote(checked_name(name, pattern, kind), safe="").replace(".", "%2E")
+    except UnicodeEncodeError:
+        raise InvalidArgument("bad_name", f"the {kind}'s name cannot be written in UTF-8") from None
 
 
 def checked_number(number: int, kind: str) -> int:

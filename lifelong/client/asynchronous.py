@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from contracts.answers import Explanation, Method, Predictions, Receipt, RefusedLine, StreamedPrediction
 from contracts.events import FeedbackEvent
 from contracts.status import Matrix, News, VersionRecord
-from lifelong.client.answers import ClosedTask, Inference, RolledBack, VersionPage
+from lifelong.client.answers import Certificate, ClosedTask, ErasureRequest, Inference, RolledBack, VersionPage
 from lifelong.client.arguments import http_options
 from lifelong.client.calls import Calls, Instances
 from lifelong.client.lines import Bunch, Bunching, bunches
@@ -105,6 +105,22 @@ class AsyncClient:
     async def rollback(self, version: int | None = None) -> RolledBack:
         """As `Client.rollback`."""
         return await self._ask(self._calls.rollback(version))
+
+    async def forget(self, subject: str) -> ErasureRequest:
+        """As `Client.forget`."""
+        return await self._ask(self._calls.forget(subject))
+
+    async def erasure(self, erasure: str) -> Certificate:
+        """As `Client.erasure`."""
+        return await self._ask(self._calls.erasure(erasure))
+
+    async def erasures(self) -> list[Certificate]:
+        """As `Client.erasures`."""
+        return await self._ask(self._calls.erasures())
+
+    async def wait_erased(self, erasure: str, timeout_seconds: float) -> Certificate:
+        """As `Client.wait_erased`."""
+        return await self._ask(self._calls.wait_erased(erasure, timeout_seconds))
 
     async def wait_processed(self, position: int, timeout_seconds: float) -> StatusDocument:
         """As `Client.wait_processed`."""

@@ -12,12 +12,20 @@ import msgspec
 from numpy.typing import ArrayLike, NDArray
 
 from contracts.answers import Explanation, Method, Predictions, Receipt, RefusedLine, StreamedPrediction
-from contracts.events import TASK_PATTERN, FeedbackEvent
+from contracts.events import IDENTIFIER_PATTERN, NAME_PATTERN, TASK_PATTERN, FeedbackEvent
 from contracts.names import SIMPLE_NAME
 from contracts.status import Matrix, News, VersionRecord
 from lifelong.client import tensors
-from lifelong.client.answers import ClosedTask, Inference, RolledBack, VersionPage
-from lifelong.client.arguments import as_json, checked_address, checked_name, checked_number
+from lifelong.client.answers import (
+    Certificate,
+    ClosedTask,
+    ErasureRequest,
+    Erasures,
+    Inference,
+    RolledBack,
+    VersionPage,
+)
+from lifelong.client.arguments import as_json, checked_address, checked_name, checked_number, path_segment
 from lifelong.client.lines import Bunch, EventReader, Lines, read_line
 from lifelong.client.patience import Patience, Retries
 from lifelong.client.steps import Exchange, Flow, Give, Headers, Pause, Read, Request
@@ -25,6 +33,7 @@ from lifelong.errors import RequestRefused, ServiceUnreachable
 from service.documents import StatusDocument
 
 POLL_SECONDS = 0.02
+ERASURE_POLL_SECONDS = 0.2
 JSON: Headers = (("content-type", "application/json"),)
 NDJSON = "application/x-ndjson"
 EVENT_STREAM = "text/event-stream"
@@ -135,18 +144,39 @@ class Calls:
         request = self._post("/rollback", _given(version=version))._replace(may_repeat=False)
         return self._document(request, RolledBack)
 
+    def forget(self, subject: str) -> Exchange[ErasureRequest]:
+        """A subject's erasure; while it waits, the same one is answered to whoever asks for it again."""
+        route = f"/subjects/{path_segment(subject, NAME_PATTERN, 'subject')}"
+        return self._document(Request("DELETE", self._route + route), ErasureRequest)
+
+    def erasure(self, erasure: str, patience: Patience | None = None) -> Exchange[Certificate]:
+        """One certificate."""
+        route = f"/erasures/{checked_name(erasure, IDENTIFIER_PATTERN, 'erasure')}"
+        return self._document(self._get(route), Certificate, patience)
+
+    def erasures(self) -> Exchange[list[Certificate]]:
+        """Every certificate, the newest first."""
+        listed = yield from self._document(self._get("/erasures"), Erasures)
+        return listed.erasures
+
+    def wait_erased(self, erasure: str, timeout_seconds: float) -> Exchange[Certificate]:
+        """Asks for a certificate until it is complete."""
+
+        def ask(patience: Patience) -> Exchange[Certificate]:
+            return self.erasure(erasure, patience)
+
+        missed = "the erasure was not complete"
+        return self._until(ask, lambda found: found.is_complete, missed, timeout_seconds, ERASURE_POLL_SECONDS)
+
     def wait(self, mark: Mark, position: int, timeout_seconds: float) -> Exchange[StatusDocument]:
         """Asks for the status until one of its positions is reached."""
-        deadline = time.monotonic() + timeout_seconds
-        while True:
-            left = max(0.0, deadline - time.monotonic())
-            status = yield from self.status(self._patience._replace(total_seconds=left))
+
+        def is_reached(status: StatusDocument) -> bool:
             reached: int = getattr(status, mark)
-            if reached >= position:
-                return status
-            if time.monotonic() > deadline:
-                raise ServiceUnreachable("not_in_time", f"{mark} did not reach {position} in {timeout_seconds:.0f} s")
-            yield Pause(POLL_SECONDS)
+            return reached >= position
+
+        missed = f"{mark} did not reach {position}"
+        return self._until(self.status, is_reached, missed, timeout_seconds, POLL_SECONDS)
 
     def news(self, since: int | None) -> Flow[News]:
         """Server-sent events, over as many connections as it takes."""
@@ -163,6 +193,24 @@ class Calls:
                         yield Give(news)
             reader.disconnected()
             yield Pause(reader.retry_seconds)
+
+    def _until(
+        self,
+        ask: Callable[[Patience], Exchange[Document]],
+        is_reached: Callable[[Document], bool],
+        missed: str,
+        timeout_seconds: float,
+        poll_seconds: float,
+    ) -> Exchange[Document]:
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            document = yield from ask(self._patience._replace(total_seconds=left))
+            if is_reached(document):
+                return document
+            if time.monotonic() > deadline:
+                raise ServiceUnreachable("not_in_time", f"{missed} in {timeout_seconds:.0f} s")
+            yield Pause(poll_seconds)
 
     def _get(self, route: str) -> Request:
         return Request("GET", self._route + route)

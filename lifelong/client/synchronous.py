@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from contracts.answers import Explanation, Method, Predictions, Receipt, RefusedLine, StreamedPrediction
 from contracts.events import FeedbackEvent
 from contracts.status import Matrix, News, VersionRecord
-from lifelong.client.answers import ClosedTask, Inference, RolledBack, VersionPage
+from lifelong.client.answers import Certificate, ClosedTask, ErasureRequest, Inference, RolledBack, VersionPage
 from lifelong.client.arguments import http_options
 from lifelong.client.calls import Calls, Instances
 from lifelong.client.lines import bunches
@@ -138,6 +138,25 @@ class Client:
         `ServiceUnreachable` with the code `answer_lost` leaves open whether it was carried out: `status` tells.
         """
         return self._ask(self._calls.rollback(version))
+
+    def forget(self, subject: str) -> ErasureRequest:
+        """Asks that everything of one subject be erased, and unlearned; `erasure` follows what becomes of it.
+
+        It may be asked again: while the erasure waits, the same one is answered.
+        """
+        return self._ask(self._calls.forget(subject))
+
+    def erasure(self, erasure: str) -> Certificate:
+        """What became of an erasure, by its id."""
+        return self._ask(self._calls.erasure(erasure))
+
+    def erasures(self) -> list[Certificate]:
+        """What became of every erasure, newest first."""
+        return self._ask(self._calls.erasures())
+
+    def wait_erased(self, erasure: str, timeout_seconds: float) -> Certificate:
+        """The first certificate that is `done` and finds no replica answering with a withdrawn version."""
+        return self._ask(self._calls.wait_erased(erasure, timeout_seconds))
 
     def wait_processed(self, position: int, timeout_seconds: float) -> StatusDocument:
         """The first status in which the trainer has accounted for everything up to `position`."""

@@ -73,7 +73,7 @@ def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(reply.body)
 
-        do_GET = do_POST  # noqa: N815  the name is http.server's
+        do_GET = do_DELETE = do_POST  # noqa: N815  the names are http.server's
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name is http.server's
             """Nothing is logged."""
