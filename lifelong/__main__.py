@@ -10,21 +10,19 @@ import typer
 
 from contracts.errors import LifelongError
 from lifelong.bench.commands import app as bench_app
+from lifelong.configured import Config, Json, config_app, token_app
 from lifelong.errors import EXIT_BAD_DATA, EXIT_UNAVAILABLE, NOT_PERMITTED, exit_status
 from lifelong.examples import Kind
-from service.tokens import Role
 
 Configs = Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="YAML files, one for each model.")]
-Config = Annotated[Path, typer.Argument(help="The model's YAML file.")]
 File = Annotated[Path, typer.Argument(help="NDJSON, CSV or npz.")]
 Model = Annotated[str, typer.Argument(help="Name of the model; may be left out when only one is served.")]
 State = Annotated[Path, typer.Option(help="Directory for everything that must survive a restart.")]
 Port = Annotated[int, typer.Option(help="HTTP port.", min=1, max=65535)]
 Host = Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for every interface.")]
+ModelOption = Annotated[str, typer.Option("--model", help="Name of the model, where several are served.")]
 Address = Annotated[str, typer.Option(help="Where the service listens.", envvar="LIFELONG_ADDRESS")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Cluster = Annotated[str, typer.Option(help="Address of the Ray cluster to join.", envvar="RAY_ADDRESS")]
-TokenName = Annotated[str, typer.Argument(help="Whose token it is.")]
 
 HERE, STATE = "http://127.0.0.1:8000", Path("state")
 app = typer.Typer(
@@ -35,8 +33,6 @@ app = typer.Typer(
     epilog="Exit status: 0 done · 2 usage · 65 bad data · 69 something needed is not there · 75 state directory or "
     "port in use · 77 not permitted · 78 bad configuration.",
 )
-config_app = typer.Typer(help="Look at a configuration.", no_args_is_help=True)
-token_app = typer.Typer(help="Bearer tokens, whose roles say what a caller may do.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(token_app, name="token")
 app.add_typer(bench_app, name="bench")
@@ -189,6 +185,41 @@ def rollback(
 
 
 @app.command()
+def forget(
+    subject: Annotated[str, typer.Argument(help="The subject, as its events name it.")],
+    model: ModelOption = "",
+    address: Address = HERE,
+    waits: Annotated[bool, typer.Option("--wait/--no-wait", help="Until the erasure is complete.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Erase a subject's data, and unlearn what was learned from it; waits until both are done."""
+    from lifelong.client import Client, only_model
+    from lifelong.erasures import follow
+    from lifelong.output import emit
+    from lifelong.tables import certificate_table
+
+    with Client(address, model or only_model(address)) as client:
+        asked = client.forget(subject)
+        if waits:
+            certificate = follow(client, asked.erasure)
+            emit(certificate, as_json, certificate_table(certificate))
+        else:
+            emit(asked, as_json, asked.erasure)
+
+
+@app.command()
+def erasures(model: ModelOption = "", address: Address = HERE, as_json: Json = False) -> None:
+    """List what became of the erasures, newest first."""
+    from lifelong.client import Client, only_model
+    from lifelong.output import emit
+    from lifelong.tables import erasures_table
+
+    with Client(address, model or only_model(address)) as client:
+        certificates = client.erasures()
+    emit({"erasures": certificates}, as_json, erasures_table(certificates))
+
+
+@app.command()
 def doctor(state: State = STATE, port: Port = 8000, as_json: Json = False) -> None:
     """Check this machine: versions, data, port, state directory."""
     from lifelong import doctor as examination
@@ -200,56 +231,6 @@ def doctor(state: State = STATE, port: Port = 8000, as_json: Json = False) -> No
     emit({"healthy": is_healthy, "checks": [check._asdict() for check in checks]}, as_json, checks_table(checks))
     if not is_healthy:
         raise typer.Exit(EXIT_UNAVAILABLE)
-
-
-@config_app.command("show")
-def config_show(config: Config, as_json: Json = False) -> None:
-    """Show every effective setting and where it comes from; secrets are masked."""
-    from lifelong.output import emit
-    from lifelong.settings import effective, load_settings, require_buildable
-    from lifelong.tables import settings_table
-
-    settings = load_settings(config)
-    require_buildable(settings)
-    rows = effective(settings, config)
-    emit({"settings": [row._asdict() for row in rows]}, as_json, settings_table(rows))
-
-
-@token_app.command("add")
-def token_add(
-    config: Config,
-    name: TokenName,
-    role: Annotated[list[Role], typer.Option(help="What it may do; may be given several times.")],
-    as_json: Json = False,
-) -> None:
-    """Make a token and show its secret, once; running services take it within a second."""
-    from lifelong.output import emit
-    from lifelong.tokens import add
-
-    secret = add(config, name, role)
-    emit({"name": name, "roles": role, "token": secret}, as_json, secret)
-
-
-@token_app.command("list")
-def token_list(config: Config, as_json: Json = False) -> None:
-    """Show names, roles and ages of the tokens."""
-    from lifelong.output import emit
-    from lifelong.tables import tokens_table
-    from lifelong.tokens import listed
-
-    tokens = listed(config)
-    shown = [{"name": one.name, "roles": one.roles, "created_at": one.created_at} for one in tokens]
-    emit({"tokens": shown}, as_json, tokens_table(tokens))
-
-
-@token_app.command("revoke")
-def token_revoke(config: Config, name: TokenName, as_json: Json = False) -> None:
-    """Remove a token; running services refuse it within a second."""
-    from lifelong.output import emit
-    from lifelong.tokens import revoke
-
-    revoke(config, name)
-    emit({"revoked": name}, as_json, f"revoked {name}")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contracts.status import Matrix, VersionRecord
+from lifelong.client import Certificate
 from service.documents import StatusDocument
 from service.tokens import Token
 
@@ -123,3 +125,33 @@ def versions_table(versions: Sequence[VersionRecord]) -> Table:
         named = (str(lineage.version), str(lineage.parent or "–"), ", ".join(version.aliases))
         table.add_row(*named, lineage.created_at[:19], decision.verdict, next(iter(decision.reasons), ""))
     return table
+
+
+def erasures_table(certificates: Sequence[Certificate]) -> Table:
+    """One row for each erasure: how many rows were erased, how many versions withdrawn, and which was made instead."""
+    table = Table("erasure", "asked at", "state", "completed at", "rows", "withdrawn", "version")
+    for one in certificates:
+        times = (_moment(one.asked_at), one.state, _moment(one.completed_at))
+        counts = (str(one.examples + one.probes), str(len(one.withdrawn)))
+        table.add_row(one.id, *times, *counts, str(one.version or "–"))
+    return table
+
+
+def certificate_table(certificate: Certificate) -> Table:
+    """What one erasure came to."""
+    table = Table("erasure", certificate.id)
+    table.add_row("state", certificate.state)
+    table.add_row("SHA-256 of the subject", certificate.subject_sha256)
+    for name in ("asked", "erased", "completed"):
+        table.add_row(f"{name} at", _moment(getattr(certificate, f"{name}_at")))
+    for name in ("examples", "probes", "dead_letters", "requests"):
+        table.add_row(f"{name.replace('_', ' ')} erased", str(getattr(certificate, name)))
+    table.add_row("versions withdrawn", ", ".join(map(str, certificate.withdrawn)) or "–")
+    table.add_row("replicas that answer with one", str(certificate.answering))
+    table.add_row("version made without it", str(certificate.version or "–"))
+    table.add_row("not erased", "\n".join(certificate.not_erased) or "–")
+    return table
+
+
+def _moment(seconds: float | None) -> str:
+    return "–" if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()[:19]

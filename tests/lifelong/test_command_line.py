@@ -53,6 +53,8 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
         "status",
         "versions",
         "rollback",
+        "forget",
+        "erasures",
         "doctor",
         "config",
         "bench",
