@@ -122,7 +122,8 @@ def versions_table(versions: Sequence[VersionRecord]) -> Table:
     table = Table("version", "parent", "aliases", "created", "verdict", "because")
     for version in versions:
         lineage, decision = version.lineage, version.probes.decision
-        named = (str(lineage.version), str(lineage.parent or "–"), ", ".join(version.aliases))
+        aliases = version.aliases if version.withdrawn is None else [*version.aliases, "withdrawn"]
+        named = (str(lineage.version), str(lineage.parent or "–"), ", ".join(aliases))
         table.add_row(*named, lineage.created_at[:19], decision.verdict, next(iter(decision.reasons), ""))
     return table
 

@@ -22,7 +22,8 @@ class VersionPage(msgspec.Struct, frozen=True):
     def waiting(self) -> int | None:
         """On the first page: the newest version above the champion that passed the gate and a person has to promote."""
         newer = itertools.takewhile(lambda version: CHAMPION not in version.aliases, self.versions)
-        return next((version.version for version in newer if version.probes.decision.verdict == "hold"), None)
+        waiting = (one.version for one in newer if one.probes.decision.verdict == "hold" and one.withdrawn is None)
+        return next(waiting, None)
 
 
 class ClosedTask(msgspec.Struct, frozen=True):

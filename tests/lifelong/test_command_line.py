@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from contracts.status import Matrix, VersionRecord
 from contracts.versions import Decision, Verdict
+from lifelong.client import VersionPage
 from lifelong.instance import claim
 from lifelong.send import BATCH_ROWS
 from service.environment import free_port
@@ -132,6 +133,17 @@ def test_the_status_shows_which_version_waits_for_a_person(
     assert done.returncode == 0, done.stderr
     assert shown in [cell.strip() for cell in done.stdout.split("│")]
     assert "digits: the ledger balances: received 0 = trained 0 + " in done.stdout
+
+
+def test_what_was_withdrawn_is_marked_and_waits_for_nobody(script: Script, address: str) -> None:
+    newest, champion = listed(["hold", "promote"], 1)
+    withdrawn = replace(newest, withdrawn="e1")
+    assert VersionPage([newest, champion]).waiting == 2
+    assert VersionPage([withdrawn, champion]).waiting is None
+    script.say(200, {"versions": [withdrawn, replace(champion, withdrawn="e1")]})
+    done = lifelong("versions", "digits", "--address", address)
+    rows = [[cell.strip() for cell in line.split("│")[1:4]] for line in done.stdout.splitlines() if "│" in line]
+    assert [row[2] for row in rows] == ["withdrawn", "champion, withdrawn"]
 
 
 def listed(verdicts: Sequence[Verdict], champion: int) -> list[VersionRecord]:
