@@ -10,6 +10,7 @@ UNBALANCED = per_model("min", f"abs({EVENTS % '='} - {EVENTS % '!='})")
 """Compared within each answer, because two of them are not of the same moment."""
 JOINED = per_model("sum", rate("lifelong_joined_events_total", outcome="joined"))
 NAMED = per_model("sum", rate("lifelong_joined_events_total"))
+ERASURES = now("lifelong_erasures_pending")
 
 
 JOIN_MEANING = "Share of the events naming a prediction whose prediction was remembered."
@@ -20,6 +21,9 @@ DEAD_MEANING = (
 )
 LAG_MEANING = "Events in the log that the trainer has not yet accounted for."
 FINITE_MEANING = "Steps left out, rounds undone and rows set aside because a number was not finite."
+PENDING_MEANING = "Requests to forget a subject that are not carried out yet."
+OLDEST_MEANING = "Since somebody asked for the erasure that waits longest; 0 while none is pending."
+ERASED_MEANING = "Training and probe events that were erased with their subjects."
 CURVATURE_MEANING = "Above 1, plain gradient descent takes its steps at a smaller rate."
 DURATIONS = (
     ("Training step", "Mean over the steps of the last round.", "lifelong_train_step_seconds"),
@@ -36,7 +40,7 @@ DURATIONS = (
 
 def build() -> Dashboard:
     """The dashboard."""
-    rows = {"Now": _present(), "Feedback": _feedback(), "Training": _training()}
+    rows = {"Now": _present(), "Feedback": _feedback(), "Training": _training(), "Erasure": _erasure()}
     return dashboard("lifelong-training", "Feedback and training", "What became of every event, and when.", rows)
 
 
@@ -74,4 +78,14 @@ def _training() -> list[Panel]:
         lines(Says("What keeps learning finite", FINITE_MEANING, "short"), *left_out, width=8),
         lines(Says("Rate × curvature", CURVATURE_MEANING, "none"), curvature),
         lines(Says("Registry behind", "Versions that MLflow has not yet been told of.", "short"), behind),
+    ]
+
+
+def _erasure() -> list[Panel]:
+    oldest = Ask(f"{since('lifelong_oldest_erasure')} or 0 * {ERASURES}", "oldest")
+    erased = Ask(increase("lifelong_erased_events_total"), "events")
+    return [
+        lines(Says("Erasures pending", PENDING_MEANING, "short"), Ask(ERASURES, "pending"), width=8),
+        lines(Says("Oldest pending erasure", OLDEST_MEANING, "s"), oldest, width=8),
+        bars(Says("Erased events", ERASED_MEANING, "short"), erased, width=8),
     ]
