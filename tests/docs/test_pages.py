@@ -15,6 +15,7 @@ LANGUAGES = {"", "text", "sh", "yaml", "python", "promql"}
 BLOCKS = [block for page in PAGES for block in markdown.blocks(page)]
 WALKED = {
     "README.md",
+    "docs/erasure.md",
     "docs/kafka.md",
     "docs/label-studio.md",
     "docs/own-model.md",

@@ -5,13 +5,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
-from lifelong.client import Client
+from lifelong.client import Client, FeedbackEvent
 from service.environment import free_port
 from tests.docs.walk import Said, Walk
 
@@ -141,6 +143,27 @@ def test_the_front_page_gets_the_answers_that_it_shows(front_page: list[Said]) -
 
 
 @pytest.mark.usefixtures("front_page")
+def test_a_subject_is_forgotten_and_its_certificate_says_what_went(owner: Walk) -> None:
+    name = "ada@example.org"
+    images = [msgspec.Raw(json.dumps([shade] * 784).encode()) for shade in np.linspace(0.1, 0.9, 24).tolist()]
+    events = [FeedbackEvent(instance=image, label="5", subject=name) for image in images]
+    with Client(owner.address, "digits") as client:
+        taught = client.wait_served(client.feedback(events).position or 0, 60)
+        assert _files_with(name, owner.directory / "state" / "digits")
+        shown, listed, asked, followed, waited = owner.page("erasure.md")
+        *_, first = client.erasures()
+        assert first.examples + first.probes == len(events)
+        assert taught.version in first.withdrawn
+        assert client.status().version == first.version
+        assert "5" not in client.status().labels
+    assert first.id in shown.output
+    assert first.id in listed.output
+    assert json.loads(asked.output)["erasure"] == json.loads(followed.output)["id"]
+    assert waited.output == "0 rows erased, versions withdrawn: []\n"
+    assert _files_with(name, owner.directory / "state" / "digits") == []
+
+
+@pytest.mark.usefixtures("front_page")
 def test_an_own_model_is_served(owner: Walk) -> None:
     shown, *_ = owner.page("own-model.md")
     assert "pets.model:build" in shown.output
@@ -174,6 +197,10 @@ def test_annotations_of_label_studio_become_feedback_once(owner: Walk) -> None:
     with Client(owner.address, "tickets") as client:
         ledger = client.wait_processed(3, 60).ledger
     assert (ledger.trained + ledger.probe, ledger.dead) == (3, 0)
+
+
+def _files_with(text: str, directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
 
 
 def _posted(port: int, payload: dict[str, object]) -> httpx.Response:

@@ -23,6 +23,8 @@ READY_SECONDS, GLANCE_SECONDS = 300.0, 1.0
 LEARNED_SECONDS = 120.0
 PATIENCE_SECONDS = 60.0
 UP = re.compile(r"(?:\.venv/bin/)?lifelong (up .*?)(?: +#.*)?")
+SHORTENED = {r'"prediction_id":"([^"]+)"': "5c1d….0", r'"erasure":"([^"]+)"': "3b1f…", r"^(ll_\S+)$": "ll_…"}
+"""What a page shows of ids and secrets, by where the whole one is printed."""
 TEACHES = re.compile(r"lifelong send |post feedback |client\.feedback")
 
 
@@ -133,7 +135,7 @@ class Walk:
 
     def _learn_words(self, output: str) -> None:
         """The ids and secrets that a page has cut short are those which were printed last."""
-        for pattern, word in ((r'"prediction_id":"([^"]+)"', "5c1d….0"), (r"^(ll_\S+)$", "ll_…")):
+        for pattern, word in SHORTENED.items():
             found = re.search(pattern, output, re.MULTILINE)
             if found:
                 self._stands_for[word] = found[1]
