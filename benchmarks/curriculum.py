@@ -81,6 +81,9 @@ class Deaf:
     def remember(self, versions: object) -> None:
         """Nothing."""
 
+    def certify(self, erasures: object) -> None:
+        """Nothing."""
+
 
 def configuration(directory: Path, strategy: str, seed: int, tasks: TaskSettings) -> TrainerConfiguration:
     """The defaults but for what is given; nothing is promoted, which would only take time."""

@@ -16,10 +16,10 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     last version made before is served meanwhile. `withdrawing`: the new version is served, and the registry still holds
     older ones. Times are Unix seconds. `subject_sha256` is of the subject's UTF-8 bytes: its name is kept no longer.
 
-    `examples` and `probes` count erased training and probe rows, `dead_letters` records put aside, `requests` remembered
-    predict requests with an instance of its events. `withdrawn` are the versions that had learned from it: their files
-    are deleted. `version` was made without it, in the place of the champion; null where the champion had not learned
-    from it. `not_erased` names what keeps copies that this service cannot delete.
+    `examples` and `probes` count erased training and probe rows, `dead_letters` records put aside, `requests`
+    remembered predict requests with an instance of its events. `withdrawn` are the versions that had learned from it:
+    their files are deleted. `version` was made without it, in the place of the champion; null where the champion had
+    not learned from it. `not_erased` names what keeps copies that this service cannot delete.
     """
 
     id: str

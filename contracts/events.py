@@ -82,6 +82,21 @@ def _require_unique_keys(body: bytes, keys: Sequence[str]) -> None:
         raise InvalidEvent("malformed_json", "the event is not valid JSON") from None
 
 
+class _Subject(msgspec.Struct, frozen=True):
+    subject: str | None = None
+
+
+_SUBJECT_DECODER = msgspec.json.Decoder(_Subject)
+
+
+def names_subject(body: bytes, subject: str) -> bool:
+    """Whether an event, be it invalid, is of a subject; where it cannot be read, whether the name is in its bytes."""
+    try:
+        return _SUBJECT_DECODER.decode(body).subject == subject
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return subject.encode() in body
+
+
 def told_apart(event: FeedbackEvent, sent: str | None) -> tuple[FeedbackEvent, str | None]:
     """The event alone, and the trace context it came with: its own or, where that is none, the one `sent` beside it.
 

@@ -70,7 +70,7 @@ CATALOGUE = (
     ),
     Metric("lifelong_registry_lag_versions", "gauge", "Versions unknown to the registry; 1 for aliases alone."),
     Metric("lifelong_erasures_pending", "gauge", "Requests to forget a subject that are not carried out yet."),
-    Metric("lifelong_oldest_erasure_timestamp_seconds", "gauge", "Unix time of the oldest such request; absent if none."),
+    Metric("lifelong_oldest_erasure_timestamp_seconds", "gauge", "Unix time of the oldest of them; absent if none."),
     Metric("lifelong_erased_events_total", "counter", "Training and probe events erased with their subjects."),
     Metric("lifelong_replicas", "gauge", "Replicas by whether they serve the champion.", STATE),
     Metric("lifelong_version_replicas", "gauge", "Live replicas by the version that they serve.", ("model", "version")),

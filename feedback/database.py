@@ -11,6 +11,8 @@ import apsw
 from feedback.errors import FeedbackUnavailable
 
 BUSY_MILLISECONDS = 10_000
+FILLER_PAGES = 1 << 14
+"""One value may not have more than a billion bytes, whatever the size of a page is."""
 
 
 class Database:
@@ -50,6 +52,15 @@ class Database:
         with self._read_lock, self._translated():
             yield self._reader
 
+    def scrub(self) -> None:
+        """Leaves nothing in the files of what was deleted; see `scrub`.
+
+        Raises:
+            FeedbackUnavailable: the file cannot be written, or others read it for too long.
+        """
+        with self._write_lock, self._translated():
+            scrub(self._writer)
+
     def close(self) -> None:
         """Closes both connections; the database must not be used afterwards."""
         with self._write_lock, self._read_lock:
@@ -71,4 +82,23 @@ def _connect(path: Path, synchronous: Literal["FULL", "OFF"]) -> apsw.Connection
     connection.transaction_mode = "IMMEDIATE"
     connection.pragma("journal_mode", "WAL")
     connection.pragma("synchronous", synchronous)
+    connection.pragma("secure_delete", "FAST")
     return connection
+
+
+def scrub(connection: apsw.Connection) -> None:
+    """Overwrites pages that are free and empties the write-ahead log: so nothing is left of what was deleted.
+
+    Within pages `secure_delete=FAST` has done so already, at no cost, and every connection that deletes must have set
+    it; to overwrite pages as they become free would halve the speed of the log.
+    """
+    page_bytes, spare = connection.pragma("page_size"), 4
+    with connection:
+        left = connection.pragma("freelist_count") + spare
+        connection.execute("CREATE TABLE filler (zeros BLOB)")
+        while left > 0:
+            taken = min(left, FILLER_PAGES)
+            connection.execute("INSERT INTO filler VALUES (zeroblob(?))", (taken * page_bytes,))
+            left -= taken
+        connection.execute("DROP TABLE filler")
+    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)

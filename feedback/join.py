@@ -84,6 +84,11 @@ def encode_rows(rows: NDArray[Any], task: str | None) -> bytes:
     return content.getvalue() + msgspec.json.encode(task)
 
 
+def instances_of(body: bytes) -> Sequence[msgspec.Raw]:
+    """The instances of a remembered request, each as JSON."""
+    return _decoded(body).instances
+
+
 class Recalled:
     """The requests that a batch of events names, as far as they are known.
 

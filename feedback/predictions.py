@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +21,9 @@ PENDING_BYTES = 64 << 20
 EXPIRE_SECONDS = 1.0
 EXPIRED_ROWS = 2_000
 """Rows removed by one transaction: more would hold the write lock long enough to delay other replicas."""
+
+ERASED_ROWS = 100
+"""Bodies looked through at once: one may have 8 MiB."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS predictions (
@@ -93,6 +96,24 @@ class PredictionLog:
             found = self._find(keys)
         return found
 
+    def erase(self, holds: Callable[[bytes], bool]) -> int:
+        """Forgets the requests that `holds` picks by their bodies, and what is left in the files of others forgotten.
+
+        Returns how many it picked.
+
+        Raises:
+            FeedbackUnavailable: the file cannot be written now; the same call may be made again.
+        """
+        picked: list[tuple[int]] = []
+        number = 0
+        while bodies := self._after(number):
+            picked += [(place,) for place, body in bodies if holds(body)]
+            number = bodies[-1][0]
+        with self._database.writing() as connection:
+            connection.executemany("DELETE FROM predictions WHERE number = ?", picked)
+        self._database.scrub()
+        return len(picked)
+
     def close(self) -> None:
         """Writes what is pending and closes the file."""
         self._closing = True
@@ -101,6 +122,12 @@ class PredictionLog:
         if self._thread is not None:
             self._thread.join()
         self._database.close()
+
+    def _after(self, number: int) -> list[tuple[int, bytes]]:
+        with self._database.reading() as connection:
+            query = "SELECT number, instance FROM predictions WHERE number > ? ORDER BY number LIMIT ?"
+            rows = connection.execute(query, (number, ERASED_ROWS)).fetchall()
+        return cast("list[tuple[int, bytes]]", rows)
 
     def _find(self, keys: Sequence[str]) -> dict[str, bytes]:
         oldest = time.time() - self._max_age_seconds

@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 
 import apsw
 
+from contracts.events import names_subject
 from feedback.database import Database
 from feedback.errors import check_kept
 from feedback.log import Appended, Cursor, Record
@@ -144,6 +145,28 @@ class SqliteLog:
             rows = connection.execute("SELECT position, code, detail, body FROM dead_letters ORDER BY position")
             return [DeadLetter._make(row) for row in rows]
 
+    def erase(self, subject: str) -> int:
+        """Deletes the dead letters of a subject, and what is left in the files of all that was ever deleted.
+
+        Bodies go when they are committed. Ids and digests stay, so that a repeated event is a duplicate. Returns how
+        many letters there were.
+
+        Raises:
+            FeedbackUnavailable: the file cannot be written now; the same call may be made again.
+        """
+        named = [(letter.position,) for letter in self.dead_letters() if names_subject(letter.body or b"", subject)]
+        with self._database.writing() as connection:
+            connection.executemany("DELETE FROM dead_letters WHERE position = ?", named)
+        self._database.scrub()
+        return len(named)
+
+    def is_clear(self, position: int) -> bool:
+        """Whether no body is left up to that position."""
+        with self._database.reading() as connection:
+            query = "SELECT NOT EXISTS (SELECT 1 FROM bodies WHERE position <= ?)"
+            is_clear: int = connection.execute(query, (position,)).get
+        return bool(is_clear)
+
     def duplicates_refused(self) -> int:
         """How many appended events were refused as duplicates since the file was made."""
         return self._counter("duplicates")
@@ -174,15 +197,6 @@ class SqliteLog:
                 "SELECT value, (SELECT min(position) FROM bodies) FROM counters WHERE name = 'last'"
             ).get
         check_kept(self._name, PARTITION, first, last + 1 if kept is None else kept, last + 1)
-
-
-def identity_of(path: Path) -> str:
-    """The identity of the log in that file, which is made if there is none yet."""
-    log = SqliteLog(path)
-    try:
-        return log.identity
-    finally:
-        log.close()
 
 
 class _Batch:

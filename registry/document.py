@@ -10,6 +10,7 @@ from contracts.status import Matrix
 from contracts.versions import Artifact, Decision, sha256
 
 VERSION, DIGEST, GENERATION = "lifelong.version", "lifelong.sha256", "lifelong.generation"
+ERASURE = "lifelong.erasure"
 FOLDER = "model"
 LOADER = "networks.pyfunc"
 # MLflow stores no longer tag of a run; it would refuse the whole version.

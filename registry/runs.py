@@ -90,6 +90,16 @@ class Runs:
                 files[name] = Path(stored.download_artifacts(f"{FOLDER}/{name}", staging)).read_bytes()
         return files
 
+    def mark(self, version: "ModelVersion", tags: Mapping[str, str]) -> None:
+        """Adds tags to a version's run.
+
+        Raises:
+            InvalidArtifact: `source_not_allowed`.
+        """
+        run = self._own_run(version)
+        for name, value in tags.items():
+            self._client.set_tag(run.info.run_id, name, value)
+
     def erase(self, version: "ModelVersion") -> None:
         """Deletes a version's files; the run stays for its metrics.
 

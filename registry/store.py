@@ -10,7 +10,7 @@ from contracts.status import Matrix
 from contracts.versions import CHALLENGER, CHAMPION, PREVIOUS, Artifact
 from registry import document
 from registry.connection import connect, reaching_mlflow
-from registry.document import DIGEST, GENERATION, VERSION
+from registry.document import DIGEST, ERASURE, GENERATION, VERSION
 from registry.errors import RegistryUnavailable, UnregisteredVersion
 from registry.runs import Runs, source_of
 
@@ -103,6 +103,16 @@ class Registry:
             kept = {str(version.version) for number, version in self._versions_held().items() if number in keep}
             for version in list(self._search(f"name = '{self._model}'")):
                 if str(version.version) not in aliased | kept:
+                    self._delete(version)
+            self._held = None
+
+    def withdraw(self, versions: Collection[int], erasure: str) -> None:
+        """Deletes these versions and their files, for an erasure that their runs, which keep the metrics, then name."""
+        with self._reaching():
+            for version in list(self._search(f"name = '{self._model}'")):
+                if int(version.tags[VERSION]) in versions:
+                    with suppress(InvalidArtifact):
+                        self._runs.mark(version, {ERASURE: erasure})
                     self._delete(version)
             self._held = None
 

@@ -134,10 +134,12 @@ class Entrances:
         self.predicting = _router(access, needs(Role.PREDICT))
         self.feeding = _router(access, needs(Role.FEEDBACK))
         self.operating = _router(access, needs(Role.OPERATE))
+        self.administering = _router(access, needs(Role.ADMIN))
 
     def open(self, app: FastAPI) -> None:
         """Adds the routes to an application."""
-        for router in (self.public, self.reading, self.predicting, self.feeding, self.operating):
+        asked = (self.predicting, self.feeding, self.operating, self.administering)
+        for router in (self.public, self.reading, *asked):
             app.include_router(router)
 
 

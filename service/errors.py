@@ -22,6 +22,7 @@ STATUSES = {
     "unknown_model": 404,
     "unknown_task": 404,
     "unknown_version": 404,
+    "unknown_erasure": 404,
     "method_not_allowed": 405,
     "body_too_slow": 408,
     "untrained": 409,

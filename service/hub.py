@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 from prometheus_client.core import Metric
 
+from contracts.erasures import Erasure
 from contracts.errors import InvalidArtifact, LifelongError
 from contracts.status import Ledger, News, TrainerStatus, VersionRecord
 from contracts.versions import Artifact
@@ -53,8 +54,8 @@ class Outgoing(Protocol):
 class Hub:
     """One per model. Its methods are called from other processes, all on one event loop; none waits for long.
 
-    Trainer's side: `announce`, `report`, `narrate`, `remember`. Replicas' side: `follow`, `leave`, `refuse`, `count`;
-    the rest answers routes, as JSON.
+    Trainer's side: `announce`, `report`, `narrate`, `remember`, `certify`. Replicas' side: `follow`, `leave`, `refuse`,
+    `count`; the rest answers routes, as JSON.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Hub:
         self._status: TrainerStatus | None = None
         self._reported_at = time.monotonic()
         self._records: dict[int, VersionRecord] = {}
+        self._erasures: list[Erasure] = []
         self._news: deque[tuple[int, bytes]] = deque(maxlen=NEWS_KEPT)
         self._last_news = 0
         self._totals = Totals()
@@ -113,6 +115,10 @@ class Hub:
         """Replaces the list of versions, each the JSON of a `VersionRecord`."""
         records = [msgspec.json.decode(version, type=VersionRecord) for version in versions]
         self._records = {record.version: record for record in sorted(records, key=lambda record: record.version)}
+
+    async def certify(self, erasures: Sequence[bytes]) -> None:
+        """Replaces the list of erasures, each the JSON of an `Erasure`, newest first."""
+        self._erasures = [msgspec.json.decode(erasure, type=Erasure) for erasure in erasures]
 
     async def follow(self, replica: str, serving: Generation, known: Generation) -> Update:
         """Waits up to a second for a generation above `known`; the replica serves `serving` meanwhile.
@@ -173,13 +179,25 @@ class Hub:
         record = self._records.get(version)
         return None if record is None else msgspec.json.encode(record)
 
+    async def erasures(self) -> bytes:
+        """The last thousand erasures, newest first."""
+        return msgspec.json.encode({"erasures": [self._certificate(erasure) for erasure in self._erasures]})
+
+    async def erasure(self, erasure: str) -> bytes | None:
+        """One of them; None when it is not known."""
+        found = next((one for one in self._erasures if one.id == erasure), None)
+        return None if found is None else msgspec.json.encode(self._certificate(found))
+
     async def registered(self) -> list[int]:
         """The numbers of all versions that `files` can give, in order."""
         return [] if self._archive is None else await self._archive.versions()
 
     async def files(self, version: int) -> dict[str, bytes] | None:
-        """The files of any registered version; None when there is none of this number, or no whole one."""
-        if self._archive is None:
+        """The files of any registered version; None when there is none of this number, or no whole one.
+
+        A withdrawn version has none any more, wherever they may still lie.
+        """
+        if self._archive is None or any(version in erasure.withdrawn for erasure in self._erasures):
             return None
         try:
             artifact = await self._archive.read(version)
@@ -215,6 +233,11 @@ class Hub:
 
     def _replicas(self) -> ReplicaCounts:
         return self._followers.counts(self._champion.generation)
+
+    def _certificate(self, erasure: Erasure) -> dict[str, Any]:
+        """With how many live replicas still answer by a version that it withdrew."""
+        serving = self._followers.versions()
+        return msgspec.structs.asdict(erasure) | {"answering": sum(serving.get(v, 0) for v in erasure.withdrawn)}
 
     def _crown(self, generation: Generation, files: dict[str, bytes]) -> None:
         if generation <= self._champion.generation:

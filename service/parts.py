@@ -48,6 +48,14 @@ class AskedHub(FollowedHub, Protocol):
         """See `Hub.version`."""
         ...
 
+    async def erasures(self) -> bytes:
+        """See `Hub.erasures`."""
+        ...
+
+    async def erasure(self, erasure: str) -> bytes | None:
+        """See `Hub.erasure`."""
+        ...
+
     async def registered(self) -> list[int]:
         """See `Hub.registered`."""
         ...
@@ -77,4 +85,8 @@ class AskedTrainer(Protocol):
 
     async def rollback(self, version: int | None) -> bytes:
         """Serves an earlier version again; None: the one before the champion."""
+        ...
+
+    async def erase(self, subject: str) -> bytes:
+        """Takes a request to forget a subject; once this answers, it is on disk."""
         ...

@@ -120,6 +120,14 @@ class RemoteHub:
         """See `Hub.version`."""
         return cast("bytes | None", await self._actor.call("version", version))
 
+    async def erasures(self) -> bytes:
+        """See `Hub.erasures`."""
+        return cast("bytes", await self._actor.call("erasures"))
+
+    async def erasure(self, erasure: str) -> bytes | None:
+        """See `Hub.erasure`."""
+        return cast("bytes | None", await self._actor.call("erasure", erasure))
+
     async def registered(self) -> list[int]:
         """See `Hub.registered`."""
         return cast("list[int]", await self._actor.call("registered"))
@@ -150,6 +158,10 @@ class RemoteTrainer:
     async def rollback(self, version: int | None) -> bytes:
         """See `AskedTrainer.rollback`."""
         return cast("bytes", await self._actor.call("rollback", version))
+
+    async def erase(self, subject: str) -> bytes:
+        """See `AskedTrainer.erase`."""
+        return cast("bytes", await self._actor.call("erase", subject))
 
 
 def _find(name: str) -> ActorHandle[Any]:

@@ -17,12 +17,14 @@ from service import openapi
 from service.access import ANY_TOKEN, Access, Entrances
 from service.asking import add_asking, json_answer
 from service.decoding import check_keys, decoded
+from service.erasing import add_erasing
 from service.errors import PartUnavailable, RequestFault
 from service.faults import handle_faults
 from service.hosting import Host
 from service.limits import BodyReader
 from service.pages import add_pages
 from service.protocol import add_protocol
+from service.relaying import relayed
 from service.settings import ServingSettings
 from service.shelf import version_number
 from service.stream import Streams
@@ -39,13 +41,6 @@ class RollbackRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a rollback; without a version, the one before the champion."""
 
     version: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_VERSION)] | None = None
-
-
-class TrainerRefusal(msgspec.Struct):
-    """How the trainer says no."""
-
-    error: str | None = None
-    detail: str = ""
 
 
 _ROLLBACK = msgspec.json.Decoder(RollbackRequest)
@@ -110,6 +105,7 @@ def build(hosts: Mapping[str, Host], settings: ServingSettings, access: Access) 
     _add_versions(entrances.reading, routes)
     _add_operating(entrances.operating, routes)
     add_asking(entrances, hosts, routes.host)
+    add_erasing(entrances, routes.host)
     add_protocol(entrances, hosts, routes.host)
     add_pages(entrances.public)
     entrances.open(app)
@@ -174,14 +170,14 @@ def _add_operating(router: APIRouter, routes: Routes) -> None:
         """Ends a task; answers once it is learned, consolidated and measured."""
         if not _TASK.match(task):
             raise RequestFault("unknown_task", "the model has no task of this name")
-        return _relayed(await host.trainer.close_task(task))
+        return relayed(await host.trainer.close_task(task))
 
     @router.post(
         "/v1/models/{model}/rollback", openapi_extra=openapi.body(openapi.ROLLBACK, is_required=False), responses=ok
     )
     async def rollback(host: hosted, request: Request) -> Response:
         """Serves an earlier version again and goes on learning from there."""
-        return _relayed(await host.trainer.rollback(await _wanted_version(request)))
+        return relayed(await host.trainer.rollback(await _wanted_version(request)))
 
 
 async def _wanted_version(request: Request) -> int | None:
@@ -191,14 +187,6 @@ async def _wanted_version(request: Request) -> int | None:
     version = decoded(_ROLLBACK, body).version
     check_keys(body, RollbackRequest.__struct_fields__)
     return version
-
-
-def _relayed(answer: bytes) -> Response:
-    """The trainer's document, or its refusal as a problem."""
-    refusal = msgspec.json.decode(answer, type=TrainerRefusal)
-    if refusal.error is not None:
-        raise RequestFault(refusal.error, refusal.detail)
-    return json_answer(answer)
 
 
 def _event_stream() -> dict[int | str, dict[str, Any]]:

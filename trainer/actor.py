@@ -12,6 +12,7 @@ import ray
 from ray.exceptions import RayError
 
 from contracts import spans
+from contracts.erasures import Erasure
 from contracts.errors import LifelongError
 from contracts.status import NAMESPACE, News, TrainerStatus, VersionRecord, hub_name
 from trainer.crew import ending_where_a_peer_is_lost, recruited
@@ -56,6 +57,10 @@ class HubLink:
     def remember(self, versions: Sequence[VersionRecord]) -> None:
         """Sends the list of versions."""
         self._send("remember", [msgspec.json.encode(record) for record in versions])
+
+    def certify(self, erasures: Sequence[Erasure]) -> None:
+        """Sends the list of erasures."""
+        self._send("certify", [msgspec.json.encode(erasure) for erasure in erasures])
 
     def wait_heard(self) -> None:
         """Waits, 2 seconds at most, until the hub has taken the last of each kind; any thread may call this."""
@@ -117,6 +122,10 @@ class TrainerActor:
     def rollback(self, version: int | None) -> bytes:
         """Serves an earlier version again; the answer is JSON, an error with `error` and `detail`."""
         return self._ask(lambda: self._trainer.rollback(version))
+
+    def erase(self, subject: str) -> bytes:
+        """Takes a request to forget a subject; the answer is JSON, once it is on disk."""
+        return self._ask(lambda: self._trainer.erase(subject))
 
     def stop(self) -> bool:
         """Ends after the step under way, with a checkpoint."""

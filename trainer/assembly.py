@@ -7,21 +7,24 @@ from typing import Any
 
 import torch
 
+from contracts.decoder import InstanceDecoder
 from contracts.inputs import InputSpec, Specification
 from contracts.labels import Column, LabelSpec
 from feedback.kafka import KafkaReader
 from feedback.log import FeedbackReader
 from feedback.predictions import PredictionLog
 from feedback.settings import FeedbackSettings, KafkaSettings, PredictionSettings
-from feedback.sqlite import SqliteLog, identity_of
+from feedback.sqlite import SqliteLog
 from networks.build import build
 from networks.flat import Network
 from networks.settings import Architecture, NetworkSpec, PerTaskSpec
 from registry.store import Registry
 from trainer.catalogue import architecture, load
+from trainer.copies import Copies
 from trainer.course import Course
 from trainer.curriculum import Curriculum
 from trainer.database import fingerprint
+from trainer.eraser import Eraser
 from trainer.evaluation import ProbeSets
 from trainer.examiner import Examiner
 from trainer.ingest import Ingest
@@ -32,10 +35,11 @@ from trainer.loop import Trainer
 from trainer.matrix import MatrixBook
 from trainer.mirror import Mirror
 from trainer.parallel import Ranks, require_row_by_row
+from trainer.parts import Parts
 from trainer.policies import ProbeSettings, PromotionSettings, TaskSettings
 from trainer.promoter import Promoter
 from trainer.publisher import Provenance, Publisher, Service
-from trainer.reporter import Reporter, Sources
+from trainer.reporter import Reporter
 from trainer.settings import LearnerSettings
 from trainer.stores import Stores
 
@@ -120,10 +124,14 @@ def assemble(
     publisher = Publisher(stores, directory / "versions", _provenance(config, crew), service)
     promoter = Promoter(stores, course, examiner, publisher, config.promotion)
     arrange = _curriculum(config, course).arrange
-    ingest = Ingest(_reader(config), _intake(config, stores), stores, config.learner, config.tasks, arrange)
-    sources = Sources(stores, ingest, course, examiner, matrix, promoter)
-    reporter = Reporter(config.model, sources, service, publisher.announce)
-    return Trainer(stores, ingest, course, promoter, reporter, on_version)
+    predictions, log = _predictions(config), SqliteLog(config.directory / "feedback.db")
+    intake = Intake(config.input, config.labels, stores.examples, predictions, config.probes.fraction)
+    ingest = Ingest(_reader(config, log), intake, stores, config.learner, config.tasks, arrange)
+    copies = Copies(log, predictions, InstanceDecoder(config.input), _elsewhere(config))
+    eraser = Eraser(stores, ingest, copies, config.learner)
+    parts = Parts(stores, ingest, course, examiner, matrix, promoter, eraser)
+    reporter = Reporter(config.model, parts, service, publisher.announce)
+    return Trainer(parts, reporter, on_version)
 
 
 def mirror(config: TrainerConfiguration) -> Mirror:
@@ -133,17 +141,23 @@ def mirror(config: TrainerConfiguration) -> Mirror:
     return Mirror(registry, directory / "state.db", config.fingerprint, directory / "versions")
 
 
-def _reader(config: TrainerConfiguration) -> FeedbackReader:
-    path = config.directory / "feedback.db"
+def _reader(config: TrainerConfiguration, log: SqliteLog) -> FeedbackReader:
     if isinstance(config.feedback, KafkaSettings):
-        return KafkaReader(config.feedback, config.model, identity_of(path))
-    return SqliteLog(path)
+        return KafkaReader(config.feedback, config.model, log.identity)
+    return log
 
 
-def _intake(config: TrainerConfiguration, stores: Stores) -> Intake:
+def _predictions(config: TrainerConfiguration) -> PredictionLog:
     settings = config.predictions
-    predictions = PredictionLog(config.directory / "predictions.db", settings.max_age_seconds, settings.max_bytes)
-    return Intake(config.input, config.labels, stores.examples, predictions, config.probes.fraction)
+    return PredictionLog(config.directory / "predictions.db", settings.max_age_seconds, settings.max_bytes)
+
+
+def _elsewhere(config: TrainerConfiguration) -> list[str]:
+    """What keeps copies of events that only others can delete."""
+    if not isinstance(config.feedback, KafkaSettings):
+        return []
+    topics = config.feedback.topic_of(config.model), config.feedback.dead_letter_topic_of(config.model)
+    return [f"Kafka keeps records of the topic {topic} for as long as that is configured" for topic in topics]
 
 
 def _curriculum(config: TrainerConfiguration, course: Course) -> Curriculum:

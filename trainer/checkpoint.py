@@ -67,6 +67,16 @@ class Checkpoints:
             self._forget(step)
         return saved
 
+    def withdraw(self, steps: Iterable[int]) -> None:
+        """Names those at these steps no more; `sweep` deletes their files."""
+        self._database.change("DELETE FROM checkpoints WHERE step=?", ((step,) for step in steps))
+
+    def sweep(self) -> None:
+        """Deletes the files of checkpoints that are named no more."""
+        named = {self._path(step) for (step,) in self._database.rows("SELECT step FROM checkpoints")}
+        for path in set(self._directory.iterdir()) - named:
+            path.unlink()
+
     def prune(self, steps: Iterable[int]) -> None:
         """Deletes all checkpoints but the newest one on the way to each of the given steps."""
         for (step,) in self._database.rows(SUPERFLUOUS, (json_array(steps),)):

@@ -142,8 +142,11 @@ class Course:
         self._uncheckpointed_seconds = 0.0
         return True
 
-    def move_to(self, tip: int) -> None:
-        """Rebuilds the learner as it was after step `tip`: nearest sound checkpoint, then the recorded steps again."""
+    def move_to(self, tip: int, on_step: Callable[[], None] = lambda: None) -> None:
+        """Rebuilds the learner as it was after step `tip`: nearest sound checkpoint, then the recorded steps again.
+
+        `on_step` is called after each of them.
+        """
         self._reset()
         pending: list[Step] = []
         for step in self._record.chain(tip):
@@ -152,6 +155,7 @@ class Course:
             pending.append(step)
         for step in reversed(pending):
             self.apply(step)
+            on_step()
 
     def _restore(self, step: int) -> bool:
         """Takes up a checkpoint; False when there is none at that step."""

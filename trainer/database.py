@@ -14,7 +14,8 @@ from contracts.versions import sha256
 from networks.settings import Architecture
 from trainer.errors import CorruptState, ForeignState
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION, ERASED_VERSION = 1, 2
+"""The second, once something was erased: earlier releases, which would give its numbers again, then refuse the file."""
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE events (
@@ -39,6 +40,13 @@ CREATE TABLE serving (
 ADDED = """
 CREATE INDEX IF NOT EXISTS events_by_step ON events (step);
 CREATE TABLE IF NOT EXISTS traces (event_id TEXT PRIMARY KEY, traceparent TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS events_by_subject ON events (subject) WHERE subject IS NOT NULL;
+CREATE TABLE IF NOT EXISTS erased (event_id TEXT PRIMARY KEY, digest BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS withdrawn (version INTEGER PRIMARY KEY, erasure TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS erasures (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, revision INTEGER NOT NULL, state TEXT NOT NULL,
+    subject TEXT, position INTEGER NOT NULL, until BLOB NOT NULL, document BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS erasures_pending ON erasures (number) WHERE state != 'done';
 """
 """To files that were written before there were any; an earlier release reads those that have them."""
 
@@ -71,9 +79,10 @@ class Database:
         self.connection.transaction_mode = "IMMEDIATE"
         self.execute("PRAGMA journal_mode=WAL")
         self.execute("PRAGMA synchronous=FULL")
+        self.execute("PRAGMA secure_delete=ON")
         version = int(self.value("PRAGMA user_version"))
-        if version > SCHEMA_VERSION:
-            raise ForeignState("newer_state", f"{path.name} has schema {version}: this release reads {SCHEMA_VERSION}")
+        if version > ERASED_VERSION:
+            raise ForeignState("newer_state", f"{path.name} has schema {version}: this release reads {ERASED_VERSION}")
         if version == 0:
             self._create(fingerprint)
         if self.get("fingerprint", str) != fingerprint:
@@ -86,6 +95,14 @@ class Database:
             self.execute(SCHEMA)
             self.put("fingerprint", fingerprint)
             self.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def note_erased(self) -> None:
+        """Keeps releases away that know nothing of erased events; belongs inside `transaction`."""
+        self.execute(f"PRAGMA user_version={ERASED_VERSION}")
+
+    def scrub(self) -> None:
+        """Leaves nothing in the files of what was deleted: the file is overwritten, the write-ahead log has it."""
+        self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def close(self) -> None:
         """Closes the file; later calls fail."""

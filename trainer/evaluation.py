@@ -42,6 +42,12 @@ class ProbeSets:
         """Names of the tasks that have probe rows, in the order of their first."""
         return list(self._tasks)
 
+    def clear(self) -> None:
+        """Forgets all rows and tasks."""
+        self._inputs.zero_()
+        self._ids, self._task, self._label, self._tasks, self._slots = [], [], [], {}, []
+        self._labels = {}
+
     def add(self, task: str, columns: Sequence[Column], ids: Sequence[int], inputs: Tensor) -> None:
         """Adds rows of one task, of shape (rows, *row_shape); `columns` are the outputs that would be right.
 

@@ -45,6 +45,12 @@ class Examiner:
             columns = [self._labels.column_for(row.label, row.task) for row in rows]
             self._probes.add(task, columns, [row.sequence for row in rows], decoded(rows, self._spec))
 
+    def refill(self, examples: Iterable[StoredExample]) -> None:
+        """Measures on the probe rows among these examples from now on, and no others."""
+        self._probes.clear()
+        self._champion_answers = None
+        self.add(examples)
+
     def enthrone(self, columns: Sequence[Column], weights: bytes, answers: Answers | None) -> None:
         """Takes a version as the champion; its answers, where they are known, save measuring them again."""
         self._champion = self._rebuild(columns, weights)

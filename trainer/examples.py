@@ -1,6 +1,6 @@
 """The example store and the ledger: every event once, with what became of it (invariants 2 and 4)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from contracts.status import Ledger
@@ -26,6 +26,16 @@ class StoredExample(NamedTuple):
     instance: bytes
 
 
+class OwnExample(NamedTuple):
+    """What there is to know of an example before it is erased; `step` is the round that learned it."""
+
+    sequence: int
+    split: Split
+    task: str
+    step: int | None
+    instance: bytes
+
+
 class DeadLetter(NamedTuple):
     """A record that can never be learned from, by its place in the log, with the reason."""
 
@@ -42,14 +52,15 @@ class ExampleStore:
         self._database = database
 
     def digests(self, event_ids: Sequence[str]) -> dict[str, bytes]:
-        """The digests under which those of the event ids that are known already came."""
-        where = "event_id IN (SELECT value FROM json_each(?))"
-        encoded = json_array(event_ids)
-        return dict(self._database.rows(f"SELECT event_id, digest FROM events WHERE {where}", (encoded,)))
+        """The digests under which those of the event ids that are known already came, erased ones included."""
+        found = "SELECT event_id, digest FROM {} WHERE event_id IN (SELECT value FROM json_each(?1))"
+        query = f"{found.format('events')} UNION ALL {found.format('erased')}"
+        return dict(self._database.rows(query, (json_array(event_ids),)))
 
     def next_sequence(self) -> int:
         """The sequence number that the next stored example gets; numbers count from 1."""
-        return int(self._database.value("SELECT coalesce(max(sequence), 0) FROM events")) + 1
+        highest = self._database.value("SELECT coalesce(max(sequence), 0) FROM events")
+        return int(max(highest, self._database.get("erased_sequence", int, 0))) + 1
 
     def add(self, examples: Iterable[StoredExample], step: int | None) -> None:
         """Stores examples; `step` is the round that trains the training rows among them."""
@@ -146,6 +157,32 @@ class ExampleStore:
     def probes(self) -> list[StoredExample]:
         """All probe examples, in order."""
         return self._select("split='probe' ORDER BY sequence", ())
+
+    def of_subject(self, subject: str) -> list[OwnExample]:
+        """The examples of one subject, in order."""
+        query = "SELECT sequence, split, task, step, instance FROM events WHERE subject=? ORDER BY sequence"
+        return [OwnExample(*row) for row in self._database.rows(query, (subject,))]
+
+    def erase(self, subject: str) -> None:
+        """Deletes the examples of one subject; their ids and digests stay, so that a repeated event is a duplicate."""
+        where = "WHERE subject=?"
+        last: int | None = self._database.value(f"SELECT max(sequence) FROM events {where}", (subject,))
+        if last is None:
+            return
+        self._database.put("erased_sequence", max(last, self._database.get("erased_sequence", int, 0)))
+        self._database.execute(f"INSERT INTO erased SELECT event_id, digest FROM events {where}", (subject,))
+        ids = f"(SELECT event_id FROM events {where})"
+        self._database.execute(f"DELETE FROM traces WHERE event_id IN {ids}", (subject,))
+        self._database.execute(f"DELETE FROM events {where}", (subject,))
+
+    def rows_of(self, steps: Collection[int], task: str | None = None) -> int:
+        """How many training examples, of one task where it is named, these rounds have learned."""
+        where = "step IN (SELECT value FROM json_each(?1)) AND (?2 IS NULL OR task=?2)"
+        return int(self._database.value(f"SELECT count(*) FROM events WHERE {where}", (json_array(steps), task)))
+
+    def probes_by_task(self) -> dict[str, int]:
+        """How many probe examples each task has of which there is any example, be it undone."""
+        return dict(self._database.rows("SELECT task, sum(split='probe') FROM events GROUP BY task"))
 
     def _select(self, where: str, values: tuple[Any, ...]) -> list[StoredExample]:
         rows = self._database.rows(f"SELECT {COLUMNS} FROM events WHERE {where}", values)

@@ -1,6 +1,6 @@
 """What was measured, decided and served: the accuracy matrix, the versions and the changes of the champion."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -83,11 +83,13 @@ class History:
         newest = self.next_version() - 1
         refused = newest > champion and self.version(newest).probes.decision.verdict != "promote"
         previous = self.version(champion).lineage.parent if rows else None
-        return Aliases(rows[0][0] if rows else 0, champion, previous, newest if refused else None)
+        gone = self.withdrawn()
+        challenger = newest if refused and newest not in gone else None
+        return Aliases(rows[0][0] if rows else 0, champion, None if previous in gone else previous, challenger)
 
     def records(self, newest: int) -> list[VersionRecord]:
         """The latest versions, and every one with an alias however old it is, as the service shows them."""
-        aliases = self.aliases()
+        aliases, gone = self.aliases(), self.withdrawn()
         names = {aliases.previous: PREVIOUS, aliases.challenger: CHALLENGER, aliases.champion: CHAMPION}
         return [
             VersionRecord(
@@ -95,12 +97,33 @@ class History:
                 aliases=[names[stored.version]] if stored.version in names else [],
                 lineage=stored.lineage,
                 probes=stored.probes,
+                withdrawn=gone.get(stored.version),
             )
             for stored in self._versions(
                 "WHERE version > ? OR version IN (?, ?) ORDER BY version",
                 (self.next_version() - 1 - newest, aliases.champion, aliases.previous or 0),
             )
         ]
+
+    def withdraw(self, steps: Collection[int], erasure: str) -> list[int]:
+        """Withdraws the versions at these steps, and forgets what was measured there; returns which ones are new."""
+        encoded = json_array(steps)
+        where = "step IN (SELECT value FROM json_each(?))"
+        self._database.execute(f"DELETE FROM matrix WHERE {where}", (encoded,))
+        self._database.execute(f"UPDATE versions SET mirrored=1 WHERE {where}", (encoded,))
+        query = f"SELECT version FROM versions WHERE {where} AND version NOT IN (SELECT version FROM withdrawn)"
+        versions: list[int] = [row[0] for row in self._database.rows(f"{query} ORDER BY version", (encoded,))]
+        self._database.change("INSERT INTO withdrawn VALUES (?, ?)", ((version, erasure) for version in versions))
+        return versions
+
+    def withdrawn(self) -> dict[int, str]:
+        """The withdrawn versions, with the erasure for which each was."""
+        return dict(self._database.rows("SELECT version, erasure FROM withdrawn"))
+
+    def served(self) -> list[StoredVersion]:
+        """The versions that were ever served and are not withdrawn, in order."""
+        where = "version IN (SELECT version FROM serving) AND version NOT IN (SELECT version FROM withdrawn)"
+        return self._versions(f"WHERE {where} ORDER BY version", ())
 
     def unmirrored(self) -> list[StoredVersion]:
         """Versions that the registry has not yet been told of, oldest first."""

@@ -5,13 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from networks.flat import Network
-from trainer.course import Course
 from trainer.examples import StoredExample
-from trainer.ingest import Ingest
-from trainer.promoter import Promoter
+from trainer.parts import Parts
 from trainer.record import Step
 from trainer.reporter import Reporter
-from trainer.stores import Stores
 
 CATCH_UP_SECONDS = 5.0
 """How long events may not come before a task is closed without them: longer than Kafka's reader waits to reconnect."""
@@ -21,19 +18,12 @@ CATCH_UP_WAIT_SECONDS = 0.02
 class Trainer:
     """One model's trainer: a single thread calls it, and a kill at any moment loses and repeats nothing."""
 
-    def __init__(
-        self,
-        stores: Stores,
-        ingest: Ingest,
-        course: Course,
-        promoter: Promoter,
-        reporter: Reporter,
-        on_version: Callable[[], None],
-    ) -> None:
-        self._stores = stores
-        self._ingest = ingest
-        self._course = course
-        self._promoter = promoter
+    def __init__(self, parts: Parts, reporter: Reporter, on_version: Callable[[], None]) -> None:
+        self._stores = parts.stores
+        self._ingest = parts.ingest
+        self._course = parts.course
+        self._promoter = parts.promoter
+        self._eraser = parts.eraser
         self._reporter = reporter
         self._on_version = on_version
 
@@ -50,12 +40,14 @@ class Trainer:
         """
         self._course.move_to(self._stores.record.tip)
         self._promoter.begin(self._ingest.progress.through)
+        self._conclude()
         self._reporter.remember()
 
     def end(self) -> None:
         """Saves a checkpoint, so that the next start has nothing to train again, and releases everything."""
         self._save(force=True)
         self._ingest.close()
+        self._eraser.close()
         self._stores.database.close()
 
     def advance(self, wait_seconds: float) -> bool:
@@ -74,6 +66,7 @@ class Trainer:
         if not examples and not is_due:
             self._save()
         self._ingest.acknowledge()
+        self._erase()
         self._reporter.report()
         return bool(examples or steps or is_due)
 
@@ -115,6 +108,33 @@ class Trainer:
         self._reporter.report(at_once=True)
         return {"version": target.version, "labels": list(dict.fromkeys(c.label for c in target.model.columns))}
 
+    def erase(self, subject: str) -> dict[str, Any]:
+        """Takes a request to forget a subject; it is carried out when all that was accepted so far is accounted for."""
+        erasure = self._eraser.ask(subject)
+        self._reporter.report(at_once=True)
+        return {"erasure": erasure.id, "state": erasure.state}
+
+    def _erase(self) -> None:
+        """Erases what is due and learns anew what its subjects had a part in; the champion is served meanwhile."""
+        started, void = time.perf_counter(), self._eraser.carry_out()
+        if void is None:
+            return
+        self._promoter.recount()
+        self._reporter.report(at_once=True)
+        if self._course.step in void:
+            self._course.move_to(self._stores.record.tip, self._go_on)
+        outcome = self._promoter.replace(self._ingest.progress.through)
+        if outcome is not None:
+            self._reporter.note_outcome(outcome, time.perf_counter() - started)
+        self._conclude()
+        self._reporter.remember()
+        self._reporter.report(at_once=True)
+
+    def _conclude(self) -> None:
+        self._promoter.discard()
+        self._eraser.conclude()
+        self._on_version()
+
     def _catch_up(self) -> None:
         """Learns what the log holds now, and not what comes meanwhile: a stream may come faster than it is learned."""
         end, came_at = self._ingest.end(), time.monotonic()
@@ -131,8 +151,12 @@ class Trainer:
             started = time.perf_counter()
             result = self._course.apply(step)
             self._reporter.note_step(step, result, time.perf_counter() - started)
-            self._save()
-            self._reporter.keep_alive()
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """What is due between two steps."""
+        self._save()
+        self._reporter.keep_alive()
 
     def _save(self, force: bool = False) -> None:
         if self._course.checkpoint(force):

@@ -10,6 +10,7 @@ from contracts.versions import FILES, Artifact
 from registry.errors import UnregisteredVersion
 from registry.store import Registry
 from trainer.database import Database
+from trainer.erasures import Erasures
 from trainer.history import Aliases, History, StoredVersion
 
 LOGGER = logging.getLogger(__name__)
@@ -49,23 +50,30 @@ class Mirror:
 
     def _run(self) -> None:
         database = Database(self._state, self._fingerprint)
-        history = History(database)
+        history, erasures = History(database), Erasures(database)
         registry: Registry | None = None
         while not self._stopped:
             self._wake.wait(RETRY_SECONDS)
             self._wake.clear()
             try:
                 registry = registry or self._open_registry()
-                self._catch_up(history, registry)
+                self._catch_up(history, erasures, registry)
             except LifelongError as error:
                 LOGGER.warning("the registry is behind (%s): %s", error.code, error.detail)
         database.close()
 
-    def _catch_up(self, history: History, registry: Registry) -> None:
+    def _catch_up(self, history: History, erasures: Erasures, registry: Registry) -> None:
         for stored in history.unmirrored():
             self._register(registry, stored)
             history.mark_mirrored(stored.version)
             self._registered += 1
+        self._follow(history, registry)
+        for erasure in erasures.in_state("withdrawing"):
+            registry.withdraw(erasure.withdrawn, erasure.id)
+            erasures.complete(erasure)
+
+    def _follow(self, history: History, registry: Registry) -> None:
+        """Sets the aliases where they have changed, and deletes what the trainer keeps no more."""
         aliases = history.aliases()
         if aliases.champion and aliases != self._pointed:
             self._point(registry, history, aliases)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from contracts.status import Limits
 from contracts.versions import Artifact, Decision, Reason
@@ -21,6 +21,7 @@ from trainer.record import ROOT
 from trainer.stores import Stores
 
 logger = logging.getLogger(__name__)
+ERASED = "what an erased subject had taught is gone: this takes the place of what had learned it"
 INITIAL = Decision(verdict="promote", reasons=["the initial version: nothing was learned yet, so nothing can be lost"])
 PRACTICE_ROUNDS = 3
 """Rounds without new events after which a challenger that the gate keeps back is left to the next event."""
@@ -65,8 +66,26 @@ class Promoter:
         champion = self._history.aliases().champion
         if not champion:
             self._publish(self._examiner.measure(self._course.answering), INITIAL, processed_through, {})
-            return
-        self.crown(self._whole(champion))
+        elif not self.replace(processed_through):
+            self.crown(self._whole(champion))
+
+    def recount(self) -> None:
+        """Measures on the probe rows that are stored, after some were erased."""
+        self._examiner.refill(self._examples.probes())
+        self._kept_back, self._examined_step = 0, ROOT
+
+    def replace(self, processed_through: int) -> Outcome | None:
+        """Where the champion is withdrawn, makes the learner as it is now the champion, whatever it is worth."""
+        if self._history.aliases().champion not in self._history.withdrawn():
+            return None
+        decision = Decision(verdict="promote", reasons=[ERASED], codes=["erased"])
+        answers = self._examiner.measure(self._course.answering)
+        best = raised(self.best(), report(answers, decision))
+        return Outcome(decision, self._publish(answers, decision, processed_through, best), None)
+
+    def discard(self) -> None:
+        """Deletes the files of withdrawn versions."""
+        self._publisher.discard()
 
     def _whole(self, version: int) -> Artifact:
         """A version from its files or, where these are damaged, from the record."""
@@ -123,6 +142,8 @@ class Promoter:
         if target is None:
             raise UnknownVersion("no_previous_version", "there is no version before the present one")
         self._history.version(target)
+        if target in self._history.withdrawn():
+            raise UnknownVersion("version_not_kept", "the version was withdrawn: it had learned from an erased subject")
         return self._publisher.read(target)
 
     def serve_again(self, version: Artifact) -> None:
@@ -162,7 +183,7 @@ class Promoter:
         if decision.verdict == "promote" and self._policy.mode != "auto":
             reason = f"it passed the gate, but promotion.mode is {self._policy.mode}"
             codes: list[Reason] = ["not_auto", *(decision.codes or ())]
-            decision = replace(decision, verdict="hold", reasons=[reason, *decision.reasons], codes=codes)
+            decision = structs.replace(decision, verdict="hold", reasons=[reason, *decision.reasons], codes=codes)
         oldest = self._examples.oldest_since(self._first_new())
         version = self._publish(challenger, decision, processed_through, best)
         return Outcome(decision, version, None if oldest is None else time.time() - oldest)

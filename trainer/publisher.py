@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
+from contracts.erasures import Erasure
 from contracts.errors import InvalidArtifact
 from contracts.status import Matrix, News, TrainerStatus, VersionRecord
 from contracts.versions import (
@@ -28,6 +29,7 @@ from trainer.answers import Best
 from trainer.checkpoint import write_durably
 from trainer.errors import CorruptState, UnknownVersion
 from trainer.history import StoredVersion
+from trainer.record import ROOT
 from trainer.stores import Stores
 
 PRUNE_VERSIONS = 10
@@ -48,6 +50,9 @@ class Service(Protocol):
 
     def remember(self, versions: Sequence[VersionRecord]) -> None:
         """Replaces the list of versions."""
+
+    def certify(self, erasures: Sequence[Erasure]) -> None:
+        """Replaces the list of erasures."""
 
 
 class Provenance(NamedTuple):
@@ -94,8 +99,7 @@ class Publisher:
         `best` are the best accuracies per task that hold once it is promoted.
         """
         number = self._history.next_version()
-        parent = self._history.aliases().champion or None
-        artifact = self._artifact(candidate, number, parent)
+        artifact = self._artifact(candidate, number, self._parent())
         self._write(artifact)
         with self._stores.database.transaction():
             stored = StoredVersion(number, candidate.step, artifact.lineage, artifact.probes, candidate.matrix)
@@ -152,6 +156,11 @@ class Publisher:
         """The versions whose files are here, in order."""
         return sorted(int(path.name) for path in self._directory.iterdir()) if self._directory.is_dir() else []
 
+    def discard(self) -> None:
+        """Deletes the files of withdrawn versions."""
+        for version in self._history.withdrawn().keys() & set(self.kept()):
+            shutil.rmtree(self._directory / str(version))
+
     def prune(self, newest: int) -> None:
         """Deletes all but the `newest` versions and those with an alias, and the checkpoints that none of these needs.
 
@@ -164,6 +173,15 @@ class Publisher:
             for version in set(kept) - keep:
                 shutil.rmtree(self._directory / str(version))
         self._stores.checkpoints.prune([*self._history.steps(self.kept()), self._stores.record.tip])
+
+    def _parent(self) -> int | None:
+        """The champion or, where that is withdrawn, the newest version that was served on the way to the tip."""
+        champion = self._history.aliases().champion
+        if champion not in self._history.withdrawn():
+            return champion or None
+        record = self._stores.record
+        way = {ROOT, *(step.number for step in record.chain(record.tip))}
+        return max((stored.version for stored in self._history.served() if stored.step in way), default=None)
 
     def _write(self, artifact: Artifact) -> None:
         directory = self._directory / str(artifact.version)

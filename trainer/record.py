@@ -4,10 +4,11 @@ The record is a tree. Every step names the step it continues from, so a rollback
 at any step are a pure function of the chain from the root to it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from trainer.database import Database, json_array
 
@@ -57,7 +58,8 @@ class Record:
 
     def next_number(self) -> int:
         """The number of the next step; numbers are never used twice, not even after a rollback."""
-        return int(self._database.value("SELECT coalesce(max(number), 0) FROM steps")) + 1
+        highest = self._database.value("SELECT coalesce(max(number), 0) FROM steps")
+        return int(max(highest, self._database.get("erased_step", int, ROOT))) + 1
 
     def append(self, steps: Sequence[Step]) -> None:
         """Adds steps and moves the tip to the last of them."""
@@ -71,9 +73,41 @@ class Record:
         """The steps from `tip` back to the root, newest first."""
         number = tip
         while number != ROOT:
-            step = _DECODER.decode(self._database.value("SELECT document FROM steps WHERE number=?", (number,)))
+            step = self.step(number)
             yield step
             number = step.parent
+
+    def step(self, number: int) -> Step:
+        """One step."""
+        return _DECODER.decode(self._database.value("SELECT document FROM steps WHERE number=?", (number,)))
+
+    def since(self, steps: Collection[int]) -> set[int]:
+        """These steps and all that continue from one of them, on any branch."""
+        later = set(steps)
+        for number, parent in self._database.rows("SELECT number, parent FROM steps ORDER BY number"):
+            if parent in later:
+                later.add(number)
+        return later
+
+    def revise(self, changes: Mapping[int, Step | None]) -> None:
+        """Replaces steps by others of their number; those for which there is None go, and what followed follows on."""
+        heirs: dict[int, int] = {}
+        for (document,) in self._database.rows("SELECT document FROM steps ORDER BY number"):
+            step = _DECODER.decode(document)
+            revised, parent = changes.get(step.number, step), heirs.get(step.parent, step.parent)
+            if revised is None:
+                self._database.put("erased_step", max(step.number, self._database.get("erased_step", int, ROOT)))
+                heirs[step.number] = parent
+                self._database.execute("DELETE FROM steps WHERE number=?", (step.number,))
+            elif revised is not step or parent != step.parent:
+                values = (parent, msgspec.json.encode(replace(revised, parent=parent)), step.number)
+                self._database.execute("UPDATE steps SET parent=?, document=? WHERE number=?", values)
+        self._database.put("tip", heirs.get(self.tip, self.tip))
+
+    def closings(self, tasks: Collection[str]) -> list[Closing]:
+        """The steps that ended one of these tasks, on any branch, in order."""
+        steps = (_DECODER.decode(row[0]) for row in self._database.rows("SELECT document FROM steps ORDER BY number"))
+        return [step for step in steps if isinstance(step, Closing) and step.task in tasks]
 
     def closed_tasks(self, tip: int) -> list[str]:
         """The tasks that were closed on the way to `tip`, in that order."""

@@ -2,57 +2,46 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
 from contracts.status import Durations, Guards, Matrix, News, TaskStatus, Times, TrainerStatus
 from contracts.versions import Decision, Reason, Verdict
-from trainer.course import Course
-from trainer.examiner import Examiner
+from trainer.erasures import Erasures
 from trainer.history import Aliases
-from trainer.ingest import Ingest
 from trainer.learner import TrainingResult
-from trainer.matrix import MatrixBook
-from trainer.promoter import Outcome, Promoter
+from trainer.parts import Parts
+from trainer.promoter import Outcome
 from trainer.publisher import Service
 from trainer.record import Closing, Step
-from trainer.stores import Stores
 from trainer.traces import Traces
 
 HEARTBEAT_SECONDS = 1.0
 VERSIONS_SHOWN = 200
+ERASURES_SHOWN = 1000
 Reasons = dict[Verdict, dict[Reason, int]]
-
-
-class Sources(NamedTuple):
-    """Where a status comes from."""
-
-    stores: Stores
-    ingest: Ingest
-    course: Course
-    examiner: Examiner
-    matrix: MatrixBook
-    promoter: Promoter
 
 
 class Reporter:
     """Builds the status and hands it over; a service that missed the present champion gets it again."""
 
-    def __init__(self, model: str, sources: Sources, service: Service, announce: Callable[[], None]) -> None:
+    def __init__(self, model: str, parts: Parts, service: Service, announce: Callable[[], None]) -> None:
         self._model = model
-        self._sources = sources
+        self._parts = parts
         self._service = service
         self._announce = announce
-        self._traces = Traces(model, sources.stores)
+        self._traces = Traces(model, parts.stores)
+        self._erasures = Erasures(parts.stores.database)
+        self._certified = 0
         self._reported_at = 0.0
         self._is_stale = True
         self._news: list[News] = []
-        self._gate: dict[str, int] = sources.stores.database.get("gate", dict[str, int], {})
-        self._reasons: Reasons = sources.stores.database.get("reasons", Reasons, {})
-        self._guards = sources.stores.database.get("guards", Guards, Guards())
+        self._gate: dict[str, int] = parts.stores.database.get("gate", dict[str, int], {})
+        self._reasons: Reasons = parts.stores.database.get("reasons", Reasons, {})
+        self._guards = parts.stores.database.get("guards", Guards, Guards())
         self._durations = Durations()
-        self._learned_at: float | None = sources.stores.database.get("learned_at", float)
+        self._learned_at: float | None = parts.stores.database.get("learned_at", float)
         self._served = (0, 0)
 
     def note_step(self, step: Step, result: TrainingResult | None, seconds: float) -> None:
@@ -64,10 +53,10 @@ class Reporter:
             self._durations = replace(self._durations, train_step=result.step_seconds, round=seconds)
             self._learned_at = time.time()
             self._traces.note_round(step, seconds)
-            self._sources.stores.database.put("learned_at", self._learned_at)
+            self._parts.stores.database.put("learned_at", self._learned_at)
             self._note_guards(result)
             facts = {"steps": result.steps, "skipped": result.skipped, "restored": result.restored}
-            rows = self._sources.stores.examples.by_sequence(result.quarantined)
+            rows = self._parts.stores.examples.by_sequence(result.quarantined)
             broken = {"quarantined": [row.event_id for row in rows]}
             self.narrate("round", {"round": step.number, "loss": result.loss, "seconds": seconds} | facts | broken)
         self._is_stale = True
@@ -94,11 +83,11 @@ class Reporter:
 
     def remember(self) -> None:
         """Hands the list of versions over."""
-        self._service.remember(self._sources.stores.history.records(VERSIONS_SHOWN))
+        self._service.remember(self._parts.stores.history.records(VERSIONS_SHOWN))
 
     def matrix(self) -> Matrix:
         """The accuracy matrix so far."""
-        return self._sources.matrix.matrix(self._sources.course)
+        return self._parts.matrix.matrix(self._parts.course)
 
     def report(self, at_once: bool = False) -> None:
         """Hands the status over if something changed or a second has passed."""
@@ -109,9 +98,17 @@ class Reporter:
             return
         self._is_stale = False
         self._reported_at = time.monotonic()
+        self._certify()
         if not self._service.report(self.status()):
+            self._certified = 0
             self._announce()
             self.remember()
+
+    def _certify(self) -> None:
+        """Hands the erasures over if one of them has changed, which the registry's mirror may have done."""
+        if (revision := self._erasures.revision()) != self._certified:
+            self._service.certify(self._erasures.newest(ERASURES_SHOWN))
+            self._certified = revision
 
     def keep_alive(self) -> None:
         """Reports if a second has passed: for between the steps of a long backlog."""
@@ -124,7 +121,7 @@ class Reporter:
 
     def status(self) -> TrainerStatus:
         """The trainer's status at this moment."""
-        course, ingest, promoter = self._sources.course, self._sources.ingest, self._sources.promoter
+        course, ingest, promoter = self._parts.course, self._parts.ingest, self._parts.promoter
         return replace(
             self._standing(),
             capacity=course.network.capacity(),
@@ -134,11 +131,12 @@ class Reporter:
             times=self._times(),
             joins=dict(ingest.joins),
             workers=course.learner.workers,
+            erasures=self._erasures.counts(),
         )
 
     def _standing(self) -> TrainerStatus:
         """Where learning and serving stand, without how it came to that."""
-        stores, ingest, course = self._sources.stores, self._sources.ingest, self._sources.course
+        stores, ingest, course = self._parts.stores, self._parts.ingest, self._parts.course
         aliases, ledger = stores.history.aliases(), ingest.ledger()
         return TrainerStatus(
             model=self._model,
@@ -160,7 +158,7 @@ class Reporter:
         )
 
     def _count(self, decision: Decision) -> None:
-        database, reasons = self._sources.stores.database, self._reasons.setdefault(decision.verdict, {})
+        database, reasons = self._parts.stores.database, self._reasons.setdefault(decision.verdict, {})
         self._gate[decision.verdict] = self._gate.get(decision.verdict, 0) + 1
         for code in decision.codes or ():
             reasons[code] = reasons.get(code, 0) + 1
@@ -169,7 +167,7 @@ class Reporter:
             database.put("reasons", self._reasons)
 
     def _times(self) -> Times:
-        stores = self._sources.stores
+        stores = self._parts.stores
         rolled_back_at = stores.database.get("rolled_back_at", float)
         return Times(event=stores.examples.last_accepted_at(), round=self._learned_at, rollback=rolled_back_at)
 
@@ -182,28 +180,28 @@ class Reporter:
             quarantined_rows=self._guards.quarantined_rows + len(result.quarantined),
         )
         if result.skipped or result.quarantined:
-            self._sources.stores.database.put("guards", self._guards)
+            self._parts.stores.database.put("guards", self._guards)
 
     def _served_position(self, aliases: Aliases) -> int:
         """How far the champion has learned: what its lineage says, and what came after it without training rows.
 
         A training row that was undone, or that the gate keeps back, holds it where it is.
         """
-        stores = self._sources.stores
+        stores = self._parts.stores
         lineage = stores.history.version(aliases.champion).lineage
         generation, position = self._served
         if generation != aliases.generation:
             position = lineage.processed_through
         if not stores.examples.has_training_after(lineage.events.last_sequence):
-            position = self._sources.ingest.progress.through
+            position = self._parts.ingest.progress.through
         self._served = (aliases.generation, position)
         return position
 
     def _tasks(self) -> list[TaskStatus]:
-        accuracy = self._sources.examiner.champion_accuracy()
-        book = self._sources.ingest.book.tasks
-        self._sources.matrix.note_worst({task.name for task in book if task.closed}, accuracy)
-        best = self._sources.promoter.best()
+        accuracy = self._parts.examiner.champion_accuracy()
+        book = self._parts.ingest.book.tasks
+        self._parts.matrix.note_worst({task.name for task in book if task.closed}, accuracy)
+        best = self._parts.promoter.best()
         return [
             TaskStatus(
                 task=task.name,
@@ -212,7 +210,7 @@ class Reporter:
                 probes=task.probes,
                 accuracy=accuracy.get(task.name),
                 best_accuracy=best[task.name].accuracy if task.name in best else None,
-                min_accuracy=self._sources.matrix.worst.get(task.name),
+                min_accuracy=self._parts.matrix.worst.get(task.name),
             )
             for task in book
         ]

@@ -1,6 +1,6 @@
 """Which tasks exist and when one ends: by an explicit call, by other tasks taking over, or by silence."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -81,6 +81,13 @@ class TaskBook(msgspec.Struct, kw_only=True):
         task.closed = True
         if name == self.name_for(None):
             self.unnamed_ended += 1
+
+    def keep(self, probes: Mapping[str, int], trained: Mapping[str, int], closed: Collection[str]) -> None:
+        """Goes on with the tasks that `probes` counts, learned and ended as the other two say."""
+        self.tasks = [task for task in self.tasks if task.name in probes]
+        for task in self.tasks:
+            task.trained, task.probes = trained.get(task.name, 0), probes[task.name]
+            task.closed = task.name in closed
 
     def follow(self, closed: Sequence[str], trained: Mapping[str, int], at: float) -> None:
         """Goes to where exactly the tasks `closed` have ended, in that order, and `trained` rows of each are learned.

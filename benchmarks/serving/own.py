@@ -35,6 +35,10 @@ class AbsentTrainer:
         """Never called."""
         raise NotImplementedError
 
+    async def erase(self, _subject: str) -> bytes:
+        """Never called."""
+        raise NotImplementedError
+
 
 def bare(port: int, directory: Path) -> None:
     """Our own predict code on uvicorn alone."""

@@ -160,3 +160,17 @@ def _await(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_requests_are_forgotten_by_what_they_hold(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.db"
+    log = PredictionLog(path, DAY, MEBIBYTE)
+    kinds = {f"p-{number}": b"others %d" if number % 50 else b"canary %d" for number in range(260)}
+    bodies = {key: kind % number * 200 for number, (key, kind) in enumerate(kinds.items())}
+    for key, body in bodies.items():
+        log.record(key, 1, body)
+    log.find(["p-259"], 5.0)
+    assert log.erase(lambda body: b"canary" in body) == 6
+    assert set(log.find(list(bodies), 0.0)) == {key for key, body in bodies.items() if b"others" in body}
+    assert not [file for file in tmp_path.iterdir() if b"canary" in file.read_bytes()]
+    log.close()

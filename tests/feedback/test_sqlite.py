@@ -207,3 +207,22 @@ def test_dead_letters_are_kept_once(tmp_path: Path) -> None:
         log.dead_letter(record, "malformed_json", "the event is not valid JSON")
     assert [(letter.position, letter.body) for letter in log.dead_letters()] == [(1, b"nonsense")]
     log.close()
+
+
+def test_of_an_erased_subject_no_letter_and_no_byte_is_left(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path / "feedback.db")
+    body = b'{"subject": "Al\\u0069ce", "instance": "canary"}'
+    own = [(f"own-{number}", body + b" " * 900 * number) for number in range(9)]
+    others = [(f"other-{number}", b'{"subject": "Bob", "label": "Alice"}') for number in range(9)]
+    broken = [("broken", b'{"subject": "Alice", "instance": canary')]
+    log.append([*own, *others, *broken])
+    for record in log.read({}, 100, 0.0):
+        if record.offset % 3 == 1:
+            log.dead_letter(record, "unknown_label", "it is not in the list")
+    assert not log.is_clear(1)
+    assert log.commit({0: 20})
+    assert log.is_clear(19)
+    assert log.erase("Alice") == 4
+    assert [letter.position for letter in log.dead_letters()] == [10, 13, 16]
+    assert not [path for path in tmp_path.iterdir() if b"canary" in path.read_bytes()]
+    assert log.append(own).duplicates == list(range(9))

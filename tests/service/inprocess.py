@@ -87,6 +87,11 @@ class ScriptedTrainer:
         """Remembers the version."""
         return self._answered(("rollback", version))
 
+    async def erase(self, subject: str) -> bytes:
+        """Remembers the subject; answers what a trainer answers, unless it is told to answer something else."""
+        answer = self._answered(("erase", subject))
+        return b'{"erasure":"e1","state":"waiting"}' if answer == ScriptedTrainer.answer else answer
+
     def _answered(self, question: Any) -> bytes:
         if self.is_away:
             raise PartUnavailable("trainer_unavailable", "the trainer does not answer now")

@@ -21,7 +21,8 @@ from tests.service.versions import artifact
 pytestmark = pytest.mark.unit
 PATIENCE_SECONDS = 60.0
 V1, V2 = "/v1/models/{model}", "/v2/models/{model}"
-PREDICT, FEEDBACK, OPERATE = needs(Role.PREDICT), needs(Role.FEEDBACK), needs(Role.OPERATE)
+PREDICT, FEEDBACK = needs(Role.PREDICT), needs(Role.FEEDBACK)
+OPERATE, ADMIN = needs(Role.OPERATE), needs(Role.ADMIN)
 ROUTES: dict[tuple[str, str], Any] = {
     ("GET", "/"): ANYONE,
     ("GET", "/docs"): ANYONE,
@@ -49,6 +50,9 @@ ROUTES: dict[tuple[str, str], Any] = {
     ("POST", f"{V1}/feedback"): FEEDBACK,
     ("POST", f"{V1}/tasks/{{task}}/close"): OPERATE,
     ("POST", f"{V1}/rollback"): OPERATE,
+    ("GET", f"{V1}/erasures"): OPERATE,
+    ("GET", f"{V1}/erasures/{{erasure}}"): OPERATE,
+    ("DELETE", f"{V1}/subjects/{{subject:path}}"): ADMIN,
 }
 FAST = [f"{V1}/predict", f"{V1}/explain", f"{V1}/feedback", f"{V2}/infer"]
 MADE = {role: tokens.issue(role, [role]) for role in Role}
@@ -68,8 +72,13 @@ def pets(tmp_path: Path, path: Path) -> Iterator[InProcessService]:
         yield service
 
 
+def target_of(template: str) -> str:
+    named = {"model": "pets", "version": "7", "task": "x", "name": "icon.svg", "erasure": "e1", "subject": "s"}
+    return template.replace(":path", "").format(**named)
+
+
 def call(service: InProcessService, method: str, template: str, authorization: bytes | None) -> Reply:
-    target = template.format(model="pets", version="7", task="x", name="icon.svg")
+    target = target_of(template)
     headers = [(b"content-type", b"application/json")]
     if authorization is not None:
         headers.append((b"authorization", authorization))
@@ -185,7 +194,7 @@ def test_without_tokens_the_document_names_none_but_what_strangers_are_refused_w
             operation = document["paths"][path][method.lower()]
             assert "security" not in operation
             assert ("421" in operation["responses"]) == (need is not None)
-            assert ("403" in operation["responses"]) == (need in (PREDICT, FEEDBACK, OPERATE))
+            assert ("403" in operation["responses"]) == (need in (PREDICT, FEEDBACK, OPERATE, ADMIN))
 
 
 @pytest.mark.parametrize("site", [b"cross-site", b"same-site"])
@@ -193,11 +202,11 @@ def test_another_sites_page_cannot_use_an_open_service(tmp_path: Path, site: byt
     with InProcessService(tmp_path) as service:
         service.promote(artifact(7, weights=b""), 1)
         for (method, template), need in ROUTES.items():
-            target = template.format(model="pets", version="7", task="x", name="icon.svg")
+            target = target_of(template)
             if target.endswith("/stream"):
                 continue
             status = service.request(method, target, [b""], [(b"sec-fetch-site", site)]).status
-            assert (status == 403) == (need in (PREDICT, FEEDBACK, OPERATE))
+            assert (status == 403) == (need in (PREDICT, FEEDBACK, OPERATE, ADMIN))
         own = service.request("POST", "/v1/models/pets/rollback", [b""], [(b"sec-fetch-site", b"same-origin")])
         assert own.status == 200
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from contracts.erasures import Erasure
 from contracts.errors import InvalidArtifact, LifelongError
 from contracts.status import News
 from contracts.versions import WEIGHTS, Artifact
@@ -132,6 +133,29 @@ def test_versions_are_counted_that_live_replicas_serve(monkeypatch: pytest.Monke
         assert await served(one) == {"7": 3}
         await one.leave("a")
         assert await served(one) == {"7": 2}
+
+    run(scenario())
+
+
+def test_a_certificate_says_who_still_answers_by_a_withdrawn_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "POLL_SECONDS", 0.001)
+
+    async def scenario() -> None:
+        one = Hub("pets", lambda: ScriptedRegistry(generation=0))
+        erasure = Erasure(id="e1", subject_sha256="0" * 64, state="done", asked_at=1.0, withdrawn=[7], version=8)
+        assert await one.erasure("e1") is None
+        await one.certify([msgspec.json.encode(erasure)])
+        await one.announce(1, artifact(7, weights=b"").files())
+        await one.announce(2, artifact(8, weights=b"").files())
+        await one.follow("a", announced(1), announced(2))
+        await one.follow("b", announced(2), announced(2))
+        expected = msgspec.to_builtins(erasure) | {"answering": 1}
+        assert msgspec.json.decode(await one.erasure("e1") or b"") == expected
+        assert msgspec.json.decode(await one.erasures()) == {"erasures": [expected]}
+        await one.follow("a", announced(2), announced(2))
+        assert msgspec.json.decode(await one.erasure("e1") or b"")["answering"] == 0
+        assert await one.files(7) is None
+        assert await one.files(8)
 
     run(scenario())
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from contracts.erasures import Erasure
 from contracts.status import News
 from service.settings import ServingSettings
 from tests.service.inprocess import InProcessService, call
@@ -55,6 +56,25 @@ def test_operations_are_relayed_to_the_trainer(service: InProcessService) -> Non
     service.post("/v1/models/pets/rollback", b"")
     service.post("/v1/models/pets/rollback", {"version": 3})
     assert service.trainer.asked == [("close", "default"), ("rollback", None), ("rollback", 3)]
+
+
+def test_a_subject_is_forgotten_whatever_its_name_holds(service: InProcessService) -> None:
+    reply = service.request("DELETE", "/v1/models/pets/subjects/a/b é%", [])
+    assert (reply.status, reply.document) == (202, {"erasure": "e1", "state": "waiting"})
+    assert reply.headers["location"] == "/v1/models/pets/erasures/e1"
+    assert service.trainer.asked == [("erase", "a/b é%")]
+    for name in ("", "a\x00", "a" * 201):
+        assert service.request("DELETE", f"/v1/models/pets/subjects/{name}", []).status == 422
+    assert len(service.trainer.asked) == 1
+
+
+def test_erasures_are_shown(service: InProcessService) -> None:
+    erasure = Erasure(id="e1", subject_sha256="0" * 64, state="retraining", asked_at=1.0, withdrawn=[2])
+    service.run(service.hub.certify([msgspec.json.encode(erasure)]))
+    expected = msgspec.to_builtins(erasure) | {"answering": 0}
+    assert service.get("/v1/models/pets/erasures/e1").document == expected
+    assert service.get("/v1/models/pets/erasures").document == {"erasures": [expected]}
+    assert service.get("/v1/models/pets/erasures/e2").document["error"] == "unknown_erasure"
 
 
 @pytest.mark.parametrize(("code", "expected"), [("unknown_task", 404), ("version_not_kept", 409), ("odd", 422)])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_digits
 
+from contracts.erasures import Erasure
 from contracts.inputs import TensorInput
 from contracts.labels import LabelSpec
 from contracts.status import News, TrainerStatus, VersionRecord
@@ -34,6 +35,7 @@ class RememberingService:
         self.statuses: list[TrainerStatus] = []
         self.news: list[News] = []
         self.versions: list[VersionRecord] = []
+        self.erasures: list[Erasure] = []
         self.knows_all = True
 
     def announce(self, generation: int, files: dict[str, bytes]) -> None:
@@ -49,6 +51,9 @@ class RememberingService:
 
     def remember(self, versions: Sequence[VersionRecord]) -> None:
         self.versions = list(versions)
+
+    def certify(self, erasures: Sequence[Erasure]) -> None:
+        self.erasures = list(erasures)
 
 
 def configuration(directory: Path, **changes: Any) -> TrainerConfiguration:

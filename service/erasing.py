@@ -1,0 +1,63 @@
+"""The routes that forget a subject and show what became of that."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Path
+from fastapi.responses import Response
+
+from contracts.names import PLAIN_NAME
+from service import openapi
+from service.access import Entrances
+from service.asking import json_answer
+from service.errors import RequestFault
+from service.hosting import Host
+from service.relaying import relayed
+
+Subject = Annotated[str, Path(pattern=f"^{PLAIN_NAME}$", description="as events name it, percent-encoded")]
+
+
+class Accepted(msgspec.Struct):
+    """The trainer's answer: the request is on disk under this id."""
+
+    erasure: str
+
+
+def add_erasing(entrances: Entrances, find: Callable[[str], Awaitable[Host]]) -> None:
+    """Adds the routes; `find` gives the host that a path names, or raises `unknown_model`."""
+    hosted = Annotated[Host, Depends(find)]
+    _add_order(entrances.administering, hosted)
+    _add_certificates(entrances.operating, hosted)
+
+
+def _add_order(router: APIRouter, hosted: Any) -> None:
+    @router.delete(
+        "/v1/models/{model}/subjects/{subject:path}",
+        status_code=202,
+        responses=openapi.answers(202, "the request is on disk", openapi.DOCUMENT, 404, 422, 503),
+    )
+    async def forget(host: hosted, subject: Subject) -> Response:
+        """Forgets a subject: its events so far, and what was learned from them. Names the erasure that tells of it."""
+        answer = relayed(await host.trainer.erase(subject))
+        erasure = msgspec.json.decode(answer.body, type=Accepted).erasure
+        answer.status_code = 202
+        answer.headers["location"] = f"/v1/models/{host.name}/erasures/{erasure}"
+        return answer
+
+
+def _add_certificates(router: APIRouter, hosted: Any) -> None:
+    ok = openapi.answers(200, "the document", openapi.DOCUMENT, 404, 503)
+
+    @router.get("/v1/models/{model}/erasures", responses=ok)
+    async def erasures(host: hosted) -> Response:
+        """The last thousand erasures, newest first."""
+        return json_answer(await host.hub.erasures())
+
+    @router.get("/v1/models/{model}/erasures/{erasure}", responses=ok)
+    async def erasure(host: hosted, erasure: str) -> Response:
+        """One erasure; once it is `done`, its certificate."""
+        document = await host.hub.erasure(erasure)
+        if document is None:
+            raise RequestFault("unknown_erasure", "the model has no erasure of this id")
+        return json_answer(document)
