@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 import lifelong.client
+from contracts.erasures import Erasure, subject_digest
 from contracts.events import FeedbackEvent
 from contracts.status import News
 from lifelong.client import Client, Patience, only_model, served_models, wait_ready
@@ -156,6 +157,26 @@ def test_the_trainer_is_told_once(client: Client, running: Running) -> None:
     trainer.answer = b'{"version":2,"labels":["a"]}'
     assert client.rollback(2).version == 2
     assert trainer.asked == [("close", "one"), ("rollback", 2)]
+
+
+@pytest.mark.parametrize("name", ["ada@example.org", "a/b", "..", "100%", "%2F", "who?me#1", "Ада 🦆", "x/predict"])
+def test_a_subject_is_forgotten_under_the_name_it_has(client: Client, running: Running, name: str) -> None:
+    assert client.forget(name).erasure == "e1"
+    assert running.service.trainer.asked == [("erase", name)]
+
+
+def test_an_erasure_is_followed(client: Client, running: Running) -> None:
+    with pytest.raises(RequestRefused) as caught:
+        client.erasure("e1")
+    assert caught.value.code == "unknown_erasure"
+    erasures = [
+        Erasure(id=name, subject_sha256=subject_digest(name), state="done", asked_at=1.0, withdrawn=[2], version=3)
+        for name in ("e2", "e1")
+    ]
+    running.tell(running.service.hub.certify([msgspec.json.encode(erasure) for erasure in erasures]))
+    found = client.wait_erased("e1", 0.0)
+    assert (found.withdrawn, found.version, found.answering) == ([2], 3, 0)
+    assert [one.id for one in client.erasures()] == ["e2", "e1"]
 
 
 def test_news_comes_as_it_happens(client: Client, running: Running) -> None:
