@@ -1,7 +1,7 @@
 """The feedback event: the one JSON form used over REST, in the log and on Kafka."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -89,12 +89,13 @@ class _Subject(msgspec.Struct, frozen=True):
 _SUBJECT_DECODER = msgspec.json.Decoder(_Subject)
 
 
-def names_subject(body: bytes, subject: str) -> bool:
-    """Whether an event, be it invalid, is of a subject; where it cannot be read, whether the name is in its bytes."""
+def subject_of(body: bytes, subjects: Collection[str]) -> str | None:
+    """Which of these subjects an event is of, be it invalid; where it cannot be read, whose name is in its bytes."""
     try:
-        return _SUBJECT_DECODER.decode(body).subject == subject
+        named = _SUBJECT_DECODER.decode(body).subject
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return subject.encode() in body
+        return next((subject for subject in subjects if subject.encode() in body), None)
+    return named if named in subjects else None
 
 
 def told_apart(event: FeedbackEvent, sent: str | None) -> tuple[FeedbackEvent, str | None]:

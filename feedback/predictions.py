@@ -4,8 +4,8 @@ import json
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from typing import cast
 
@@ -96,23 +96,23 @@ class PredictionLog:
             found = self._find(keys)
         return found
 
-    def erase(self, holds: Callable[[bytes], bool]) -> int:
-        """Forgets the requests that `holds` picks by their bodies, and what is left in the files of others forgotten.
+    def erase(self, owners: Callable[[bytes], Set[str]]) -> Counter[str]:
+        """Forgets the requests whose bodies have `owners`, and what is left in the files of all that was forgotten.
 
-        Returns how many it picked.
+        Returns how many requests each owner had.
 
         Raises:
             FeedbackUnavailable: the file cannot be written now; the same call may be made again.
         """
-        picked: list[tuple[int]] = []
+        owned: dict[int, Set[str]] = {}
         number = 0
         while bodies := self._after(number):
-            picked += [(place,) for place, body in bodies if holds(body)]
+            owned |= {place: found for place, body in bodies if (found := owners(body))}
             number = bodies[-1][0]
         with self._database.writing() as connection:
-            connection.executemany("DELETE FROM predictions WHERE number = ?", picked)
+            connection.executemany("DELETE FROM predictions WHERE number = ?", ((place,) for place in owned))
         self._database.scrub()
-        return len(picked)
+        return Counter(owner for found in owned.values() for owner in found)
 
     def close(self) -> None:
         """Writes what is pending and closes the file."""

@@ -5,13 +5,14 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import apsw
 
-from contracts.events import names_subject
+from contracts.events import subject_of
 from feedback.database import Database
 from feedback.errors import check_kept
 from feedback.log import Appended, Cursor, Record
@@ -145,20 +146,21 @@ class SqliteLog:
             rows = connection.execute("SELECT position, code, detail, body FROM dead_letters ORDER BY position")
             return [DeadLetter._make(row) for row in rows]
 
-    def erase(self, subject: str) -> int:
-        """Deletes the dead letters of a subject, and what is left in the files of all that was ever deleted.
+    def erase(self, subjects: Collection[str]) -> Counter[str]:
+        """Deletes the dead letters of subjects, and what is left in the files of all that was ever deleted.
 
         Bodies go when they are committed. Ids and digests stay, so that a repeated event is a duplicate. Returns how
-        many letters there were.
+        many letters each subject had.
 
         Raises:
             FeedbackUnavailable: the file cannot be written now; the same call may be made again.
         """
-        named = [(letter.position,) for letter in self.dead_letters() if names_subject(letter.body or b"", subject)]
+        owners = {letter.position: subject_of(letter.body or b"", subjects) for letter in self.dead_letters()}
+        own = {position: owner for position, owner in owners.items() if owner is not None}
         with self._database.writing() as connection:
-            connection.executemany("DELETE FROM dead_letters WHERE position = ?", named)
+            connection.executemany("DELETE FROM dead_letters WHERE position = ?", ((position,) for position in own))
         self._database.scrub()
-        return len(named)
+        return Counter(own.values())
 
     def is_clear(self, position: int) -> bool:
         """Whether no body is left up to that position."""

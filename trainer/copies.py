@@ -1,7 +1,9 @@
 """Copies of events outside the trainer's own database: in the feedback log's file and among remembered predictions."""
 
-from collections.abc import Sequence, Set
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
+from functools import partial
 
 from contracts.decoder import InstanceDecoder
 from contracts.errors import InvalidInstance
@@ -29,20 +31,24 @@ class Copies:
         """Whether the log keeps none of the events up to a position."""
         return self._log.is_clear(position)
 
-    def erase(self, subject: str, instances: Set[bytes]) -> tuple[int, int]:
-        """Deletes a subject's dead letters, and requests that hold one of its encoded instances; how many it were.
+    def erase(self, instances: Mapping[str, Set[bytes]]) -> tuple[Counter[str], Counter[str]]:
+        """Deletes the dead letters of subjects, and requests that hold one of their encoded instances.
+
+        Returns how many letters, and how many requests, it were of each.
 
         Raises:
             FeedbackUnavailable: a file cannot be written now; the same call may be made again.
         """
-        letters = self._log.erase(subject)
-        return letters, self._predictions.erase(lambda body: self._holds(body, instances))
+        letters = self._log.erase(instances.keys())
+        return letters, self._predictions.erase(partial(self._owners, instances))
 
     def close(self) -> None:
         """Releases the log."""
         self._log.close()
 
-    def _holds(self, body: bytes, instances: Set[bytes]) -> bool:
+    def _owners(self, instances: Mapping[str, Set[bytes]], body: bytes) -> set[str]:
+        """The subjects that have an instance in a remembered request."""
         with suppress(InvalidInstance):
-            return any(row.tobytes() in instances for row in self._decode.batch(instances_of(body)))
-        return False
+            rows = {row.tobytes() for row in self._decode.batch(instances_of(body))}
+            return {subject for subject, own in instances.items() if not own.isdisjoint(rows)}
+        return set()

@@ -4,6 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -22,6 +23,14 @@ from trainer.stores import Stores
 LOGGER = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
 """How often a request is looked at that waits: each time costs some queries."""
+
+
+class Found(NamedTuple):
+    """What an erasure concerns, as it will be certified, and the steps of the record whose weights are void."""
+
+    request: Request
+    erasure: Erasure
+    void: set[int]
 
 
 class Eraser:
@@ -53,13 +62,13 @@ class Eraser:
             return None
         self._looks_at = time.monotonic() + LOOK_SECONDS
         due = [request for request in self._waiting if self._is_due(request)]
+        if not due:
+            return None
         try:
-            tainted = [self._erase(request) for request in due]
+            return self._erase(due)
         except FeedbackUnavailable as error:
             LOGGER.warning("an erasure waits: %s", error.detail)
-            tainted = []
-        self._waiting = self._erasures.waiting()
-        return set[int]().union(*tainted) if tainted else None
+            return None
 
     def conclude(self) -> None:
         """Deletes what the database names no more; only the registry may hold withdrawn versions after it."""
@@ -82,46 +91,57 @@ class Eraser:
         is_read = self._ingest.progress.through >= request.position and not self._ingest.left(request.until)
         return is_read and self._copies.is_clear(request.position)
 
-    def _erase(self, request: Request) -> set[int]:
-        stores, erasure = self._stores, request.erasure
-        examples = stores.examples.of_subject(request.subject)
-        letters, requests = self._copies.erase(request.subject, {example.instance for example in examples})
-        learned = Counter(example.step for example in examples if example.step is not None)
-        tainted = stores.record.since(learned)
+    def _erase(self, due: Sequence[Request]) -> set[int]:
+        stores = self._stores
+        owned = {request.subject: stores.examples.of_subject(request.subject) for request in due}
+        instances = {subject: {example.instance for example in own} for subject, own in owned.items()}
+        letters, requests = self._copies.erase(instances)
         with stores.database.transaction():
-            champion, version = stores.history.aliases().champion, stores.history.next_version()
-            withdrawn = stores.history.withdraw(tainted, erasure.id)
-            stores.checkpoints.withdraw(tainted)
-            stores.examples.erase(request.subject)
-            stores.record.revise(self._without(examples, learned))
-            self._keep_books()
-            stores.database.put(EVENTS, stores.database.get(EVENTS, int, 0) + len(examples))
-            stores.database.note_erased()
-            self._erasures.note(
-                replace(
-                    erasure,
-                    state="retraining",
-                    erased_at=time.time(),
-                    examples=sum(example.split == "train" for example in examples),
-                    probes=sum(example.split == "probe" for example in examples),
-                    dead_letters=letters,
-                    requests=requests,
-                    withdrawn=withdrawn,
-                    version=version if champion in withdrawn else None,
-                    not_erased=self._copies.elsewhere,
+            finds = [self._found(request, owned[request.subject]) for request in due]
+            void = set[int]().union(*(find.void for find in finds))
+            for find in finds:
+                subject, erasure = find.request.subject, find.erasure
+                stores.history.withdraw(erasure.withdrawn, erasure.id)
+                stores.examples.erase(subject)
+                self._erasures.note(
+                    replace(erasure, dead_letters=letters[subject], requests=requests[subject], erased_at=time.time())
                 )
-            )
-        return tainted
+            stores.history.forget_rows(void)
+            stores.checkpoints.withdraw(void)
+            stores.record.revise(self._without([example for own in owned.values() for example in own]))
+            self._keep_books()
+            erased = stores.database.get(EVENTS, int, 0) + sum(map(len, owned.values()))
+            stores.database.put(EVENTS, erased)
+            stores.database.note_erased()
+        self._waiting = self._erasures.waiting()
+        return void
 
-    def _without(self, examples: Sequence[OwnExample], learned: Counter[int]) -> dict[int, Step | None]:
+    def _found(self, request: Request, own: Sequence[OwnExample]) -> Found:
+        """What the erasure of a subject concerns."""
+        history = self._stores.history
+        void = self._stores.record.since({example.step for example in own if example.step is not None})
+        withdrawn = history.standing(void)
+        probes = sum(example.split == "probe" for example in own)
+        erasure = replace(
+            request.erasure,
+            state="retraining",
+            examples=len(own) - probes,
+            probes=probes,
+            withdrawn=withdrawn,
+            version=history.next_version() if history.aliases().champion in withdrawn else None,
+            not_erased=self._copies.elsewhere,
+        )
+        return Found(request, erasure, void)
+
+    def _without(self, examples: Sequence[OwnExample]) -> dict[int, Step | None]:
         """The rounds that learned the examples, and the ends of their tasks, as they would be had these never come."""
         record, changes = self._stores.record, dict[int, Step | None]()
-        for number, n_erased in learned.items():
+        for number, n_erased in Counter(example.step for example in examples if example.step is not None).items():
             step = record.step(number)
             if isinstance(step, Round):
                 changes[number] = self._shortened(step, n_erased)
         for step in record.closings({example.task for example in examples}):
-            if not self._stores.examples.rows_of([before.number for before in record.chain(step.number)], step.task):
+            if not self._stores.examples.rows_of(record.way(step.number), step.task):
                 changes[step.number] = None
         return changes
 

@@ -105,16 +105,22 @@ class History:
             )
         ]
 
-    def withdraw(self, steps: Collection[int], erasure: str) -> list[int]:
-        """Withdraws the versions at these steps, and forgets what was measured there; returns which ones are new."""
-        encoded = json_array(steps)
+    def standing(self, steps: Collection[int]) -> list[int]:
+        """The versions at these steps that are not withdrawn, in order."""
+        where = "step IN (SELECT value FROM json_each(?)) AND version NOT IN (SELECT version FROM withdrawn)"
+        query = f"SELECT version FROM versions WHERE {where} ORDER BY version"
+        return [row[0] for row in self._database.rows(query, (json_array(steps),))]
+
+    def withdraw(self, versions: Collection[int], erasure: str) -> None:
+        """Withdraws versions for an erasure, unless an earlier one has done so; the registry need not hear of them."""
+        self._database.change("INSERT OR IGNORE INTO withdrawn VALUES (?, ?)", ((one, erasure) for one in versions))
+        where = "version IN (SELECT value FROM json_each(?))"
+        self._database.execute(f"UPDATE versions SET mirrored=1 WHERE {where}", (json_array(versions),))
+
+    def forget_rows(self, steps: Collection[int]) -> None:
+        """Forgets what was measured at the task ends among these steps."""
         where = "step IN (SELECT value FROM json_each(?))"
-        self._database.execute(f"DELETE FROM matrix WHERE {where}", (encoded,))
-        self._database.execute(f"UPDATE versions SET mirrored=1 WHERE {where}", (encoded,))
-        query = f"SELECT version FROM versions WHERE {where} AND version NOT IN (SELECT version FROM withdrawn)"
-        versions: list[int] = [row[0] for row in self._database.rows(f"{query} ORDER BY version", (encoded,))]
-        self._database.change("INSERT INTO withdrawn VALUES (?, ?)", ((version, erasure) for version in versions))
-        return versions
+        self._database.execute(f"DELETE FROM matrix WHERE {where}", (json_array(steps),))
 
     def withdrawn(self) -> dict[int, str]:
         """The withdrawn versions, with the erasure for which each was."""

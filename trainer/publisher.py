@@ -180,7 +180,7 @@ class Publisher:
         if champion not in self._history.withdrawn():
             return champion or None
         record = self._stores.record
-        way = {ROOT, *(step.number for step in record.chain(record.tip))}
+        way = {ROOT, *record.way(record.tip)}
         return max((stored.version for stored in self._history.served() if stored.step in way), default=None)
 
     def _write(self, artifact: Artifact) -> None:

@@ -104,6 +104,13 @@ class Record:
                 self._database.execute("UPDATE steps SET parent=?, document=? WHERE number=?", values)
         self._database.put("tip", heirs.get(self.tip, self.tip))
 
+    def way(self, number: int) -> list[int]:
+        """The numbers of a step and of all that it goes on from; the root is not among them."""
+        query = """
+            WITH RECURSIVE way(number) AS (SELECT ?1 UNION SELECT parent FROM steps JOIN way USING (number))
+            SELECT number FROM way WHERE number != ?2"""
+        return [row[0] for row in self._database.rows(query, (number, ROOT))]
+
     def closings(self, tasks: Collection[str]) -> list[Closing]:
         """The steps that ended one of these tasks, on any branch, in order."""
         steps = (_DECODER.decode(row[0]) for row in self._database.rows("SELECT document FROM steps ORDER BY number"))

@@ -222,7 +222,7 @@ def test_of_an_erased_subject_no_letter_and_no_byte_is_left(tmp_path: Path) -> N
     assert not log.is_clear(1)
     assert log.commit({0: 20})
     assert log.is_clear(19)
-    assert log.erase("Alice") == 4
+    assert log.erase({"Alice", "nobody"}) == {"Alice": 4}
     assert [letter.position for letter in log.dead_letters()] == [10, 13, 16]
     assert not [path for path in tmp_path.iterdir() if b"canary" in path.read_bytes()]
     assert log.append(own).duplicates == list(range(9))
