@@ -1,6 +1,6 @@
 """An eventful life for one model, so that every panel has something to show."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ MOST_BATCHES = 30
 """Of wrong labels: before that, what they cost has used up any budget."""
 BASE = f"/v1/models/{MODEL}"
 ANSWERED_AGAIN = "rate(lifelong_answer_seconds_count[10s]) > 0"
+SEEN_TO_WAIT = "count(max by (job) (count_over_time(lifelong_oldest_erasure_timestamp_seconds[1h])) > 1) > 1"
+"""Under both jobs, for two scrapes at least: a dashboard asks for every second."""
 
 
 class Life:
@@ -39,7 +41,8 @@ class Life:
 
     def live(self) -> None:
         """All of it, in order."""
-        self._teach([0, 1], "zero-one", [{"instance": image} for image in images([0, 1])])
+        own = [{"instance": image, "subject": str(number)} for number, image in enumerate(images([0, 1]))]
+        self._teach([0, 1], "zero-one", own)
         for digits, task in (([2, 3], "two-three"), ([4, 5], "four-five")):
             self._ask_too_much()
             self._close_the_last()
@@ -47,6 +50,7 @@ class Life:
         self._close_the_last()
         self._send_what_cannot_be_learned()
         self._teach([6, 7], "six-seven", self._predicted([6, 7]))
+        self._forget(iter(range(2 * ROWS)))
         good = self.status()["version"]
         self._poison()
         self.service.post(f"{BASE}/rollback", {"version": good})
@@ -85,6 +89,17 @@ class Life:
     def _close_the_last(self) -> None:
         """Ends the task that was taught last."""
         self.service.post(f"{BASE}/tasks/{self.status()['tasks'][-1]['task']}/close", {})
+
+    def _forget(self, subjects: Iterator[int]) -> None:
+        """Has one subject forgotten after the other, until Prometheus has seen how one waits for that."""
+
+        def is_seen_to_wait() -> bool:
+            address = f"{self.service.address}{BASE}/subjects/{next(subjects)}"
+            erasure = httpx.delete(address, trust_env=False).raise_for_status().json()["erasure"]
+            self._until(lambda: self.service.get(f"{BASE}/erasures/{erasure}")["state"] == "done")
+            return bool(self._prometheus.now(SEEN_TO_WAIT))
+
+        self._until(is_seen_to_wait)
 
     def _poison(self) -> None:
         """Gives everything that is known another label, again and again, until the gate refuses to serve that."""

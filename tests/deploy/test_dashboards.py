@@ -117,6 +117,13 @@ def test_what_the_service_turned_away_is_no_error_of_its_clients(watched: Watche
 
 
 @pytest.mark.real
+@pytest.mark.parametrize("title", ["Erasures pending", "Oldest pending erasure", "Erased events"])
+def test_an_erasure_is_seen_while_it_waits_and_by_what_it_took_out(watched: Watched, title: str) -> None:
+    (series,) = (watched.viewer.ask(question) for question in questions() if question.title == title)
+    assert max(float(value) for one in series for _, value in one["values"]) > 0
+
+
+@pytest.mark.real
 @pytest.mark.parametrize("question", ALL)
 def test_a_real_prometheus_answers_every_query_and_every_annotation(watched: Watched, question: Question) -> None:
     series = watched.viewer.ask(question)
