@@ -20,6 +20,7 @@ from contracts.status import Ledger, News, TrainerStatus, VersionRecord
 from contracts.versions import Artifact
 from registry.errors import UnregisteredVersion
 from service.archive import Archive, Versions
+from service.certificates import Certificates
 from service.counts import Increments
 from service.documents import Refusal, ReplicaCounts, StatusDocument, learned, matrix_of
 from service.followers import NO_CHAMPION, Expected, Followers, Generation
@@ -78,7 +79,7 @@ class Hub:
         self._status: TrainerStatus | None = None
         self._reported_at = time.monotonic()
         self._records: dict[int, VersionRecord] = {}
-        self._erasures: list[Erasure] = []
+        self._certificates = Certificates()
         self._news: deque[tuple[int, bytes]] = deque(maxlen=NEWS_KEPT)
         self._last_news = 0
         self._totals = Totals()
@@ -118,7 +119,7 @@ class Hub:
 
     async def certify(self, erasures: Sequence[bytes]) -> None:
         """Replaces the list of erasures, each the JSON of an `Erasure`, newest first."""
-        self._erasures = [msgspec.json.decode(erasure, type=Erasure) for erasure in erasures]
+        self._certificates.replace([msgspec.json.decode(erasure, type=Erasure) for erasure in erasures])
 
     async def follow(self, replica: str, serving: Generation, known: Generation) -> Update:
         """Waits up to a second for a generation above `known`; the replica serves `serving` meanwhile.
@@ -180,13 +181,18 @@ class Hub:
         return None if record is None else msgspec.json.encode(record)
 
     async def erasures(self) -> bytes:
-        """The last thousand erasures, newest first."""
-        return msgspec.json.encode({"erasures": [self._certificate(erasure) for erasure in self._erasures]})
+        """The last thousand erasures, newest first.
+
+        Raises:
+            PartUnavailable: the trainer has not told of any since this hub was started.
+        """
+        return msgspec.json.encode({"erasures": self._certificates.shown(self._followers.versions())})
 
     async def erasure(self, erasure: str) -> bytes | None:
-        """One of them; None when it is not known."""
-        found = next((one for one in self._erasures if one.id == erasure), None)
-        return None if found is None else msgspec.json.encode(self._certificate(found))
+        """One of them; None when it is not known; raises as `erasures`."""
+        shown = self._certificates.shown(self._followers.versions())
+        found = next((one for one in shown if one["id"] == erasure), None)
+        return None if found is None else msgspec.json.encode(found)
 
     async def registered(self) -> list[int]:
         """The numbers of all versions that `files` can give, in order."""
@@ -197,7 +203,7 @@ class Hub:
 
         A withdrawn version has none any more, wherever they may still lie.
         """
-        if self._archive is None or any(version in erasure.withdrawn for erasure in self._erasures):
+        if self._archive is None or self._certificates.withdraws(version):
             return None
         try:
             artifact = await self._archive.read(version)
@@ -233,11 +239,6 @@ class Hub:
 
     def _replicas(self) -> ReplicaCounts:
         return self._followers.counts(self._champion.generation)
-
-    def _certificate(self, erasure: Erasure) -> dict[str, Any]:
-        """With how many live replicas still answer by a version that it withdrew."""
-        serving = self._followers.versions()
-        return msgspec.structs.asdict(erasure) | {"answering": sum(serving.get(v, 0) for v in erasure.withdrawn)}
 
     def _crown(self, generation: Generation, files: dict[str, bytes]) -> None:
         if generation <= self._champion.generation:

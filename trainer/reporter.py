@@ -20,6 +20,7 @@ from trainer.traces import Traces
 HEARTBEAT_SECONDS = 1.0
 VERSIONS_SHOWN = 200
 ERASURES_SHOWN = 1000
+UNTOLD = -1
 Reasons = dict[Verdict, dict[Reason, int]]
 
 
@@ -33,7 +34,7 @@ class Reporter:
         self._announce = announce
         self._traces = Traces(model, parts.stores)
         self._erasures = Erasures(parts.stores.database)
-        self._certified = 0
+        self._certified = UNTOLD
         self._reported_at = 0.0
         self._is_stale = True
         self._news: list[News] = []
@@ -100,7 +101,7 @@ class Reporter:
         self._reported_at = time.monotonic()
         self._certify()
         if not self._service.report(self.status()):
-            self._certified = 0
+            self._certified = UNTOLD
             self._announce()
             self.remember()
 

@@ -12,6 +12,7 @@ from contracts.errors import InvalidArtifact, LifelongError
 from contracts.status import News
 from contracts.versions import WEIGHTS, Artifact
 from service import followers, hub
+from service.errors import PartUnavailable
 from service.followers import NO_CHAMPION, UNKNOWN, Generation
 from service.hub import Hub
 from tests.service.versions import ScriptedRegistry, artifact, record, status
@@ -143,7 +144,8 @@ def test_a_certificate_says_who_still_answers_by_a_withdrawn_version(monkeypatch
     async def scenario() -> None:
         one = Hub("pets", lambda: ScriptedRegistry(generation=0))
         erasure = Erasure(id="e1", subject_sha256="0" * 64, state="done", asked_at=1.0, withdrawn=[7], version=8)
-        assert await one.erasure("e1") is None
+        with pytest.raises(PartUnavailable):
+            await one.erasure("e1")
         await one.certify([msgspec.json.encode(erasure)])
         await one.announce(1, artifact(7, weights=b"").files())
         await one.announce(2, artifact(8, weights=b"").files())
@@ -154,6 +156,7 @@ def test_a_certificate_says_who_still_answers_by_a_withdrawn_version(monkeypatch
         assert msgspec.json.decode(await one.erasures()) == {"erasures": [expected]}
         await one.follow("a", announced(2), announced(2))
         assert msgspec.json.decode(await one.erasure("e1") or b"")["answering"] == 0
+        assert await one.erasure("e2") is None
         assert await one.files(7) is None
         assert await one.files(8)
 

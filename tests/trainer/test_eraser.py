@@ -88,10 +88,12 @@ def test_no_byte_is_left_of_what_a_subject_sent(tmp_path: Path) -> None:
     assert found_in(tmp_path, CANARY_BYTES) == []
 
 
-def test_weights_are_those_of_a_learner_that_was_never_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kinds", [["replay", "ewc"], ["der"], ["icarl"], ["generative"], ["gem", "si"]])
+def test_weights_are_those_of_a_learner_that_was_never_told(tmp_path: Path, kinds: list[str]) -> None:
     rounds = [digit_events([0, 1], "first")[:60], digit_events([0, 1], "first")[60:], digit_events([2, 3], "second")]
     own = {0: own_events([0, 1], "first", "train", 7), 2: own_events([2, 3], "second", "train", 1)}
     changes: dict[str, Any] = {
+        "strategies": [{"kind": kind} for kind in kinds],
         "promotion": PATIENT,
         "tasks": TaskSettings(close_after_events=30, close_after_idle_seconds=0),
     }
@@ -208,3 +210,18 @@ def test_what_is_accepted_before_the_request_waits_to_be_read_and_what_comes_aft
     (own,) = [erasure for erasure in bench.service.erasures if erasure.id == asked["erasure"]]
     assert own.examples == 10  # read together, before it was carried out
     assert bench.status.erasures.pending == 0
+
+
+def test_several_subjects_are_forgotten_together(tmp_path: Path) -> None:
+    bench, never = (Bench(tmp_path / name, promotion=PATIENT) for name in ("told", "never"))
+    own = own_events([0, 1], "first", "train", 12)
+    first = [event | {"subject": "ann"} for event in own[:5]]
+    second = [event | {"subject": "bob", "event_id": f"b-{event['event_id']}"} for event in own[5:]]
+    take(bench, [*first, *digit_events([0, 1], "first"), *second])
+    take(never, digit_events([0, 1], "first"))
+    asked = [bench.trainer.erase(name)["erasure"] for name in ("ann", "bob", "nobody")]
+    assert forget(bench, "nobody").examples == 0
+    counts = {erasure.id: erasure.examples + erasure.probes for erasure in bench.service.erasures}
+    assert [counts[erasure] for erasure in asked] == [5, 7, 0]
+    assert bench.fingerprint == never.fingerprint
+    assert bench.status.erasures.events == 12

@@ -1,0 +1,38 @@
+"""The erasures of one model, as the trainer told of them, with what only the hub knows: who answers by what."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from contracts.erasures import Erasure
+from service.errors import PartUnavailable
+
+
+class Certificates:
+    """What a hub can show of erasures; one that was just started knows none until the trainer tells it."""
+
+    def __init__(self) -> None:
+        self._erasures: list[Erasure] | None = None
+
+    def replace(self, erasures: Sequence[Erasure]) -> None:
+        """These are all, newest first."""
+        self._erasures = list(erasures)
+
+    def withdraws(self, version: int) -> bool:
+        """Whether one of them withdrew a version."""
+        return any(version in erasure.withdrawn for erasure in self._erasures or ())
+
+    def shown(self, serving: Mapping[int, int]) -> list[dict[str, Any]]:
+        """All of them, with how many of the replicas that are `serving`, by version, answer by a withdrawn one.
+
+        Raises:
+            PartUnavailable: the trainer has told of none since this hub was started.
+        """
+        if self._erasures is None:
+            raise PartUnavailable("trainer_unavailable", "the trainer has not yet told of its erasures")
+        return [
+            msgspec.structs.asdict(erasure)
+            | {"answering": sum(serving.get(version, 0) for version in erasure.withdrawn)}
+            for erasure in self._erasures
+        ]
