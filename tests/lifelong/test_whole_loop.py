@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from contracts.events import FeedbackEvent
 from lifelong.client import Client, wait_ready
@@ -28,6 +29,7 @@ READY_SECONDS = 300.0
 SERVED_SECONDS = 120.0
 TWICE = "127.0.0.1:514\ndefaults\n    mode http\n#"
 """Makes Serve write a configuration of HAProxy that the service does not know."""
+SUBJECT = "Ada Canary / 4711"
 DIGITS = small_digits()
 
 
@@ -72,6 +74,11 @@ class Tree:
         """SIGKILL for the process of that title."""
         (process,) = (each for each in psutil.Process(self._process.pid).children(recursive=True) if _is(each, title))
         process.kill()
+
+    def holding(self, text: str) -> list[str]:
+        """The files of the state directory that hold a text."""
+        files = [path for path in self._state.rglob("*") if path.is_file()]
+        return [path.name for path in files if text.encode() in path.read_bytes()]
 
     def log(self) -> str:
         """What it has printed."""
@@ -161,8 +168,31 @@ def test_kafka_feedback_from_rest_and_from_others_is_learned(tmp_path: Path, bro
         assert sorted(status.labels) == ["0", "1", "2", "3"]
         assert status.ledger.dead == 1
         assert status.ledger.trained + status.ledger.probe == 240
+        forget_one(tree, topic)
     finally:
         tree.stop()
+
+
+def forget_one(tree: Tree, topic: Topic) -> None:
+    """What a subject sent, by REST and past it, is forgotten through a kill of the trainer, and does not come back."""
+    own = [
+        replace(event, event_id=f"own-{event.event_id}", subject=SUBJECT) for event in events(DIGITS, [4, 5], "own", 60)
+    ]
+    sent_past = [msgspec.json.encode(event) for event in own[30:]]
+    tree.client.feedback(own[:30])
+    topic.send(sent_past)
+    assert {"4", "5"} <= set(all_learned(tree.client, received=301).labels)
+    asked = tree.client.forget(SUBJECT)
+    tree.kill_one("ray::TrainerActor")
+    certificate = tree.client.wait_erased(asked.erasure, SERVED_SECONDS)
+    assert certificate.examples + certificate.probes == 60
+    assert certificate.version not in {None, *certificate.withdrawn}
+    assert [topic.name in place for place in certificate.not_erased] == [True, True]
+    assert tree.holding(SUBJECT) == []
+    topic.send(sent_past)
+    status = all_learned(tree.client, received=331)
+    assert status.ledger.duplicate == 30
+    assert not {"4", "5"} & set(status.labels)
 
 
 def all_learned(client: Client, received: int) -> StatusDocument:
