@@ -18,8 +18,9 @@ install: $(VENV)/.installed ## the pinned run-time into .venv
 demo: $(VENV)/.installed ## learn five tasks of handwritten digits; EXIT=1 ends afterwards, PORT=… listens elsewhere
 	$(BIN)/lifelong demo $(if $(EXIT),--exit) $(if $(PORT),--port $(PORT))
 
-test: $(VENV)/.installed-dev debian-packages ## every test, one after the other
-	$(BIN)/pytest $(PYTEST_ARGUMENTS)
+test: $(VENV)/.installed-dev debian-packages ## every test: the unit tests on two cores, then the real ones one after the other
+	$(BIN)/pytest -m unit -n 2 $(PYTEST_ARGUMENTS)
+	$(BIN)/pytest -m "not unit" $(PYTEST_ARGUMENTS)
 
 check: $(VENV)/.installed-dev ## the fast inner loop: style, types, layers, unit tests
 	$(BIN)/ruff check .

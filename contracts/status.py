@@ -170,6 +170,6 @@ class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
 class News(msgspec.Struct, frozen=True, kw_only=True):
     """One server-sent event: what happened, when (Unix seconds), and its facts."""
 
-    event: Literal["round", "task", "decision", "promotion", "rollback", "events", "training"]
+    event: Literal["round", "task", "decision", "promotion", "rollback", "erasure", "events", "training"]
     time: float
     data: dict[str, Any]

@@ -70,8 +70,8 @@ class Eraser:
             LOGGER.warning("an erasure waits: %s", error.detail)
             return None
 
-    def conclude(self) -> None:
-        """Deletes what the database names no more; only the registry may hold withdrawn versions after it."""
+    def conclude(self) -> list[Erasure]:
+        """Deletes what the database names no more; returns the erasures that wait for the registry alone, if at all."""
         erasures = self._erasures.in_state("retraining")
         if erasures:
             self._stores.checkpoints.sweep()
@@ -81,6 +81,7 @@ class Eraser:
                 self._erasures.note(replace(erasure, state="withdrawing"))
             else:
                 self._erasures.complete(erasure)
+        return erasures
 
     def close(self) -> None:
         """Releases the log."""

@@ -132,7 +132,9 @@ class Trainer:
 
     def _conclude(self) -> None:
         self._promoter.discard()
-        self._eraser.conclude()
+        for done in self._eraser.conclude():
+            facts = {"examples": done.examples + done.probes, "withdrawn": done.withdrawn, "version": done.version}
+            self._reporter.narrate("erasure", {"erasure": done.id} | facts)
         self._on_version()
 
     def _catch_up(self) -> None:

@@ -77,7 +77,7 @@ class Reporter:
         self._is_stale = True
 
     def narrate(
-        self, event: Literal["round", "task", "decision", "promotion", "rollback"], data: dict[str, Any]
+        self, event: Literal["round", "task", "decision", "promotion", "rollback", "erasure"], data: dict[str, Any]
     ) -> None:
         """Adds one event to the stream."""
         self._news.append(News(event=event, time=time.time(), data=data))

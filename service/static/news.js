@@ -15,6 +15,8 @@ const SENTENCES = {
   decision: ({ verdict, version, reasons }) =>
     `The gate ${VERDICTS[verdict] || verdict} ${version ? `version ${version}` : "the candidate"}: ${reasons.join("; ")}.`,
   promotion: ({ version }) => `Version ${version} is the champion.`,
+  erasure: ({ examples, withdrawn, version }) => `A subject is forgotten: ${plural(examples, "event")} erased, `
+    + `${withdrawn.length ? plural(withdrawn.length, "version") : "no version"} withdrawn${version ? `; version ${version} was made without` : ""}.`,
   rollback: ({ version }) => `Rolled back to version ${version}, learner and all.`,
 };
 

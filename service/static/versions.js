@@ -4,6 +4,7 @@ import { cell, count, list, mean, moment, percent, plural } from "./format.js";
 
 const NEWEST = 8;
 const EMPTY = "There is no version yet: send feedback first. Each one will stand here with what it learned and why it is served or not.";
+const WITHDRAWN = ["withdrawn", "is-bad"];
 const VERDICTS = { promote: ["promoted", "is-good"], refuse: ["refused", "is-bad"], hold: ["held back", "is-warn"] };
 
 export function showVersions(store, rollBack) {
@@ -43,16 +44,16 @@ function itemOf(record, existing, status, rollBack) {
   const item = existing || h("li", { class: "version", "data-version": record.version });
   const isServed = record.version === status?.version;
   const head = item.querySelector(".version-head") || h("div", { class: "version-head" });
-  renderOnce(head, [record.aliases, isServed, record.probes.decision.verdict], () => headOf(record, isServed, rollBack));
+  renderOnce(head, [record.aliases, isServed, record.probes.decision.verdict, record.withdrawn], () => headOf(record, isServed, rollBack));
   if (!existing) item.append(head, details(record));
   return item;
 }
 
-function headOf({ version, probes, lineage, aliases }, isServed, rollBack) {
-  const [word, kind] = VERDICTS[probes.decision.verdict];
-  const badge = isServed ? ["served now", "is-served"] : [word, kind];
+function headOf({ version, probes, lineage, aliases, withdrawn }, isServed, rollBack) {
+  const verdict = withdrawn ? WITHDRAWN : VERDICTS[probes.decision.verdict];
+  const badge = isServed ? ["served now", "is-served"] : verdict;
   const other = aliases.filter((alias) => alias !== "champion").map((alias) => h("span", { class: "badge" }, alias));
-  const canReturn = !isServed && probes.decision.verdict === "promote";
+  const canReturn = !isServed && !withdrawn && probes.decision.verdict === "promote";
   return [
     h("h3", { class: "version-name" }, `Version ${version}`),
     h("span", { class: "badges" }, h("span", { class: `badge ${badge[1]}` }, badge[0]), other),

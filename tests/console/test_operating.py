@@ -103,6 +103,22 @@ def test_old_versions_are_folded_but_never_the_one_served(console: Console, serv
     expect(items).to_have_count(9)
 
 
+def test_nobody_goes_back_to_a_withdrawn_version(console: Console, service: Service) -> None:
+    page = console.page
+    newest = service.get("/v1/models/digits/versions?max_results=1")["versions"][0]
+
+    def withdraw(route: Any) -> None:
+        answer = route.fetch()
+        gone = newest | {"version": newest["version"] + 1, "aliases": [], "withdrawn": "e1"}
+        route.fulfill(response=answer, json={"versions": [gone, *answer.json()["versions"]], "next_page_token": None})
+
+    page.route("**/versions?*", withdraw)
+    page.reload()
+    first = page.locator("#versions > li").first
+    expect(first.locator(".badge")).to_have_text("withdrawn")
+    expect(first.get_by_role("button")).to_have_count(0)
+
+
 def test_a_version_explains_itself(console: Console, service: Service) -> None:
     item = console.page.locator("#versions > li").first
     record = service.get("/v1/models/digits/versions?max_results=1")["versions"][0]

@@ -144,6 +144,9 @@ def test_versions_that_had_learned_from_it_are_withdrawn_and_the_champion_is_rep
     (made,) = [record for record in bench.service.versions if record.version == certificate.version]
     assert made.probes.decision.codes == ["erased"]
     assert made.lineage.parent == clean
+    (told,) = [news.data for news in bench.service.news if news.event == "erasure"]
+    facts = {"examples": 20, "withdrawn": certificate.withdrawn, "version": certificate.version}
+    assert told == {"erasure": certificate.id} | facts
     gone = {record.version: record.withdrawn for record in bench.service.versions if record.withdrawn}
     assert gone == dict.fromkeys(certificate.withdrawn, certificate.id)
     assert not [version for version in certificate.withdrawn if (tmp_path / "trainer/versions" / str(version)).exists()]
