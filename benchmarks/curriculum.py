@@ -81,7 +81,7 @@ class Deaf:
     def remember(self, versions: object) -> None:
         """Nothing."""
 
-    def certify(self, erasures: object) -> None:
+    def certify(self, read: object) -> None:
         """Nothing."""
 
 

@@ -90,11 +90,11 @@ _SUBJECT_DECODER = msgspec.json.Decoder(_Subject)
 
 
 def subject_of(body: bytes, subjects: Collection[str]) -> str | None:
-    """Which of these subjects an event is of, be it invalid; where it cannot be read, whose name is in its bytes."""
+    """Which of these subjects an event is of, be it invalid; where it cannot be read, whose name is quoted in it."""
     try:
         named = _SUBJECT_DECODER.decode(body).subject
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return next((subject for subject in subjects if subject.encode() in body), None)
+        return next((subject for subject in subjects if msgspec.json.encode(subject) in body), None)
     return named if named in subjects else None
 
 

@@ -108,9 +108,10 @@ class Registry:
 
     def withdraw(self, versions: Collection[int], erasure: str) -> None:
         """Deletes these versions and their files, for an erasure that their runs, which keep the metrics, then name."""
+        gone = set(versions)
         with self._reaching():
             for version in list(self._search(f"name = '{self._model}'")):
-                if int(version.tags[VERSION]) in versions:
+                if int(version.tags[VERSION]) in gone:
                     with suppress(InvalidArtifact):
                         self._runs.mark(version, {ERASURE: erasure})
                     self._delete(version)

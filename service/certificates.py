@@ -23,16 +23,23 @@ class Certificates:
         """Whether one of them withdrew a version."""
         return any(version in erasure.withdrawn for erasure in self._erasures or ())
 
-    def shown(self, serving: Mapping[int, int]) -> list[dict[str, Any]]:
+    def all(self, serving: Mapping[int, int]) -> list[dict[str, Any]]:
         """All of them, with how many of the replicas that are `serving`, by version, answer by a withdrawn one.
 
         Raises:
             PartUnavailable: the trainer has told of none since this hub was started.
         """
+        return [_shown(erasure, serving) for erasure in self._known()]
+
+    def one(self, name: str, serving: Mapping[int, int]) -> dict[str, Any] | None:
+        """The one of that id; None where there is none. Raises as `all`."""
+        return next((_shown(erasure, serving) for erasure in self._known() if erasure.id == name), None)
+
+    def _known(self) -> list[Erasure]:
         if self._erasures is None:
             raise PartUnavailable("trainer_unavailable", "the trainer has not yet told of its erasures")
-        return [
-            msgspec.structs.asdict(erasure)
-            | {"answering": sum(serving.get(version, 0) for version in erasure.withdrawn)}
-            for erasure in self._erasures
-        ]
+        return self._erasures
+
+
+def _shown(erasure: Erasure, serving: Mapping[int, int]) -> dict[str, Any]:
+    return msgspec.structs.asdict(erasure) | {"answering": sum(serving.get(one, 0) for one in erasure.withdrawn)}

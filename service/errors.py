@@ -45,6 +45,7 @@ STATUSES = {
     "trainer_unavailable": 503,
     "trainer_busy": 503,
     "log_unavailable": 503,
+    "state_unwritable": 503,
     "too_many_streams": 503,
 }
 """Codes that are not listed say that the request's content is at fault: 422."""

@@ -186,12 +186,11 @@ class Hub:
         Raises:
             PartUnavailable: the trainer has not told of any since this hub was started.
         """
-        return msgspec.json.encode({"erasures": self._certificates.shown(self._followers.versions())})
+        return msgspec.json.encode({"erasures": self._certificates.all(self._followers.versions())})
 
     async def erasure(self, erasure: str) -> bytes | None:
         """One of them; None when it is not known; raises as `erasures`."""
-        shown = self._certificates.shown(self._followers.versions())
-        found = next((one for one in shown if one["id"] == erasure), None)
+        found = self._certificates.one(erasure, self._followers.versions())
         return None if found is None else msgspec.json.encode(found)
 
     async def registered(self) -> list[int]:

@@ -36,6 +36,7 @@ class HubLink:
         self._hub: Any = None
         self._answer: Any = None
         self._said: dict[str, Any] = {}
+        self._certifying = threading.Lock()
         self._reported = 0
 
     def announce(self, generation: int, files: dict[str, bytes]) -> None:
@@ -58,9 +59,10 @@ class HubLink:
         """Sends the list of versions."""
         self._send("remember", [msgspec.json.encode(record) for record in versions])
 
-    def certify(self, erasures: Sequence[Erasure]) -> None:
-        """Sends the list of erasures."""
-        self._send("certify", [msgspec.json.encode(erasure) for erasure in erasures])
+    def certify(self, read: Callable[[], Sequence[Erasure]]) -> None:
+        """Sends the list of erasures as it is read now; any thread may call this."""
+        with self._certifying:
+            self._send("certify", [msgspec.json.encode(erasure) for erasure in read()])
 
     def wait_heard(self) -> None:
         """Waits, 2 seconds at most, until the hub has taken the last of each kind; any thread may call this."""
@@ -95,7 +97,7 @@ class TrainerActor:
 
     def __init__(self, configuration: str) -> None:
         # Whoever starts this actor need not load torch: only its own process does.
-        from trainer.assembly import TrainerConfiguration, assemble, mirror
+        from trainer.assembly import TrainerConfiguration, assemble, desk, mirror
 
         give_way()
         config = TrainerConfiguration.model_validate_json(configuration)
@@ -104,6 +106,7 @@ class TrainerActor:
         self._is_stopping = False
         self._mirror = mirror(config)
         self._link = HubLink(config.model)
+        self._desk = desk(config)
         with ending_where_a_peer_is_lost():
             self._trainer = assemble(config, self._link, self._mirror.wake, self._crew)
             self._trainer.begin()  # here, so that what prevents it is the actor's own last word
@@ -124,8 +127,14 @@ class TrainerActor:
         return self._ask(lambda: self._trainer.rollback(version))
 
     def erase(self, subject: str) -> bytes:
-        """Takes a request to forget a subject; the answer is JSON, once it is on disk."""
-        return self._ask(lambda: self._trainer.erase(subject))
+        """Takes a request to forget a subject, however busy the trainer is; the answer is JSON, once it is on disk."""
+        try:
+            erasure = self._desk.ask(subject)
+        except LifelongError as error:
+            return msgspec.json.encode({"error": error.code, "detail": error.detail})
+        self._link.certify(self._desk.newest)
+        self._link.wait_heard()
+        return msgspec.json.encode({"erasure": erasure.id, "state": erasure.state})
 
     def stop(self) -> bool:
         """Ends after the step under way, with a checkpoint."""

@@ -24,6 +24,7 @@ from trainer.copies import Copies
 from trainer.course import Course
 from trainer.curriculum import Curriculum
 from trainer.database import fingerprint
+from trainer.desk import Desk
 from trainer.eraser import Eraser
 from trainer.evaluation import ProbeSets
 from trainer.examiner import Examiner
@@ -132,6 +133,11 @@ def assemble(
     parts = Parts(stores, ingest, course, examiner, matrix, promoter, eraser)
     reporter = Reporter(config.model, parts, service, publisher.announce)
     return Trainer(parts, reporter, on_version)
+
+
+def desk(config: TrainerConfiguration) -> Desk:
+    """What takes requests to forget a subject."""
+    return Desk(config.directory / "trainer" / "state.db", config.fingerprint)
 
 
 def mirror(config: TrainerConfiguration) -> Mirror:

@@ -74,7 +74,7 @@ class Checkpoints:
     def sweep(self) -> None:
         """Deletes the files of checkpoints that are named no more."""
         named = {self._path(step) for (step,) in self._database.rows("SELECT step FROM checkpoints")}
-        for path in set(self._directory.iterdir()) - named:
+        for path in set(self._directory.glob("*.safetensors*")) - named:
             path.unlink()
 
     def prune(self, steps: Iterable[int]) -> None:

@@ -142,10 +142,10 @@ class Course:
         self._uncheckpointed_seconds = 0.0
         return True
 
-    def move_to(self, tip: int, on_step: Callable[[], None] = lambda: None) -> None:
+    def move_to(self, tip: int, on_step: Callable[[int, int], None] = lambda _done, _steps: None) -> None:
         """Rebuilds the learner as it was after step `tip`: nearest sound checkpoint, then the recorded steps again.
 
-        `on_step` is called after each of them.
+        `on_step` is told after each of them how many are done, and of how many.
         """
         self._reset()
         pending: list[Step] = []
@@ -153,9 +153,9 @@ class Course:
             if self._restore(step.number):
                 break
             pending.append(step)
-        for step in reversed(pending):
+        for done, step in enumerate(reversed(pending), start=1):
             self.apply(step)
-            on_step()
+            on_step(done, len(pending))
 
     def _restore(self, step: int) -> bool:
         """Takes up a checkpoint; False when there is none at that step."""

@@ -11,9 +11,11 @@ import msgspec
 from contracts.inputs import InputSpec
 from contracts.labels import LabelSpec
 from contracts.versions import sha256
+from feedback.database import scrub
 from networks.settings import Architecture
-from trainer.errors import CorruptState, ForeignState
+from trainer.errors import CorruptState, ForeignState, StateUnwritable
 
+BUSY_MILLISECONDS = 10_000
 SCHEMA_VERSION, ERASED_VERSION = 1, 2
 """The second, once something was erased: earlier releases, which would give its numbers again, then refuse the file."""
 SCHEMA = """
@@ -45,7 +47,8 @@ CREATE TABLE IF NOT EXISTS erased (event_id TEXT PRIMARY KEY, digest BLOB NOT NU
 CREATE TABLE IF NOT EXISTS withdrawn (version INTEGER PRIMARY KEY, erasure TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS erasures (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, revision INTEGER NOT NULL, state TEXT NOT NULL,
-    subject TEXT, position INTEGER NOT NULL, until BLOB NOT NULL, document BLOB NOT NULL);
+    subject TEXT, times_asked INTEGER NOT NULL DEFAULT 1, document BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS erasures_by_revision ON erasures (revision);
 CREATE INDEX IF NOT EXISTS erasures_pending ON erasures (number) WHERE state != 'done';
 """
 """To files that were written before there were any; an earlier release reads those that have them."""
@@ -75,11 +78,10 @@ class Database:
             raise CorruptState("bad_database", f"{path} is damaged ({error}): restore it from a backup") from None
 
     def _open(self, path: Path, fingerprint: str) -> None:
-        self.connection.set_busy_timeout(10_000)
+        self.connection.set_busy_timeout(BUSY_MILLISECONDS)
         self.connection.transaction_mode = "IMMEDIATE"
         self.execute("PRAGMA journal_mode=WAL")
         self.execute("PRAGMA synchronous=FULL")
-        self.execute("PRAGMA secure_delete=ON")
         version = int(self.value("PRAGMA user_version"))
         if version > ERASED_VERSION:
             raise ForeignState("newer_state", f"{path.name} has schema {version}: this release reads {ERASED_VERSION}")
@@ -101,8 +103,16 @@ class Database:
         self.execute(f"PRAGMA user_version={ERASED_VERSION}")
 
     def scrub(self) -> None:
-        """Leaves nothing in the files of what was deleted: the file is overwritten, the write-ahead log has it."""
-        self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        """Leaves nothing in the files of what was deleted.
+
+        Raises:
+            StateUnwritable: `state_unwritable`: there is no room, or others hold the file; trying again may help.
+        """
+        try:
+            scrub(self.connection)
+        except (apsw.FullError, apsw.BusyError, apsw.CantOpenError, apsw.IOError) as error:
+            detail = f"state.db cannot be written anew now ({type(error).__name__})"
+            raise StateUnwritable("state_unwritable", detail) from error
 
     def close(self) -> None:
         """Closes the file; later calls fail."""
@@ -121,6 +131,10 @@ class Database:
     def rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """All rows that a query returns."""
         return self.connection.execute(query, values).fetchall()
+
+    def each(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        """The rows that a query returns, one after the other: for more than memory should hold."""
+        yield from self.connection.execute(query, values)
 
     def change(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Runs one statement for each row of values."""

@@ -10,9 +10,11 @@ from msgspec.structs import replace
 
 from contracts.erasures import Erasure
 from feedback.errors import FeedbackUnavailable
+from feedback.log import Cursor
 from trainer.answers import Best
-from trainer.copies import Copies
+from trainer.copies import Copies, digest
 from trainer.erasures import EVENTS, Erasures, Request
+from trainer.errors import StateUnwritable
 from trainer.examiner import raised
 from trainer.examples import OwnExample
 from trainer.ingest import Ingest
@@ -22,7 +24,16 @@ from trainer.stores import Stores
 
 LOGGER = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
-"""How often a request is looked at that waits: each time costs some queries."""
+"""How often requests are looked for, and looked at while they wait."""
+CLEAN_SECONDS = 30.0
+"""How long a file that could not be written anew is left alone."""
+
+
+class Target(NamedTuple):
+    """What has to be read, and gone from the log, before a request is due: all there was when it was seen first."""
+
+    position: int
+    until: Cursor
 
 
 class Found(NamedTuple):
@@ -34,7 +45,7 @@ class Found(NamedTuple):
 
 
 class Eraser:
-    """Carries requests out, in the trainer's thread; a kill at any moment leaves what a restart goes on from.
+    """Carries requests out, in the trainer's thread; after a kill at any moment a restart goes on.
 
     The erasure itself is one transaction. Before it, copies elsewhere are deleted, which may be done again; after it,
     the champion is a withdrawn version until the trainer has replaced it, and `conclude` follows.
@@ -46,57 +57,68 @@ class Eraser:
         self._copies = copies
         self._learner = learner
         self._erasures = Erasures(stores.database)
-        self._waiting = self._erasures.waiting()
-        self._looks_at = 0.0
-
-    def ask(self, subject: str) -> Erasure:
-        """Takes a request: all events of the subject that were accepted so far are to go."""
-        erasure = self._erasures.ask(subject, self._copies.position(), self._ingest.end())
-        self._waiting = self._erasures.waiting()
-        self._looks_at = 0.0
-        return erasure
+        self._targets: dict[tuple[str, int], Target] = {}
+        self._is_unfinished = self._is_unclean = bool(self._erasures.in_state("retraining"))
+        self._looks_at = self._cleans_at = 0.0
 
     def carry_out(self) -> set[int] | None:
         """Erases what is due; returns the steps of the record whose weights are void, None where nothing was due."""
-        if not self._waiting or time.monotonic() < self._looks_at:
+        if time.monotonic() < self._looks_at:
             return None
         self._looks_at = time.monotonic() + LOOK_SECONDS
-        due = [request for request in self._waiting if self._is_due(request)]
-        if not due:
-            return None
+        waiting = {(request.erasure.id, request.times_asked): request for request in self._erasures.waiting()}
         try:
-            return self._erase(due)
+            self._targets = {key: self._targets.get(key) or self._target() for key in waiting}
+            due = [request for key, request in waiting.items() if self._is_reached(self._targets[key])]
+            return self._erase(due) if due else None
         except FeedbackUnavailable as error:
             LOGGER.warning("an erasure waits: %s", error.detail)
             return None
 
     def conclude(self) -> list[Erasure]:
-        """Deletes what the database names no more; returns the erasures that wait for the registry alone, if at all."""
+        """Returns the erasures that from now on wait for the registry alone, if for anything.
+
+        It follows when the champion is replaced. Where a file cannot be written, there are none yet.
+        """
+        if not self._is_unfinished or not self._is_clean():
+            return []
         erasures = self._erasures.in_state("retraining")
-        if erasures:
-            self._stores.checkpoints.sweep()
-            self._stores.database.scrub()
         for erasure in erasures:
             if erasure.withdrawn:
                 self._erasures.note(replace(erasure, state="withdrawing"))
             else:
                 self._erasures.complete(erasure)
+        self._is_unfinished = False
         return erasures
 
     def close(self) -> None:
         """Releases the log."""
         self._copies.close()
 
-    def _is_due(self, request: Request) -> bool:
-        """Whether every event that the request is about was read, and its body is gone from the log."""
-        is_read = self._ingest.progress.through >= request.position and not self._ingest.left(request.until)
-        return is_read and self._copies.is_clear(request.position)
+    def _is_clean(self) -> bool:
+        """Whether nothing erased is left in the trainer's files; tries to make it so."""
+        if self._is_unclean and time.monotonic() >= self._cleans_at:
+            self._cleans_at = time.monotonic() + CLEAN_SECONDS
+            try:
+                self._stores.checkpoints.sweep()
+                self._stores.database.scrub()
+                self._is_unclean = False
+            except StateUnwritable as error:
+                LOGGER.warning("an erasure waits: %s", error.detail)
+        return not self._is_unclean
+
+    def _target(self) -> Target:
+        return Target(self._copies.position(), self._ingest.end())
+
+    def _is_reached(self, target: Target) -> bool:
+        is_read = self._ingest.progress.through >= target.position and not self._ingest.left(target.until)
+        return is_read and self._copies.is_clear(target.position)
 
     def _erase(self, due: Sequence[Request]) -> set[int]:
         stores = self._stores
         owned = {request.subject: stores.examples.of_subject(request.subject) for request in due}
-        instances = {subject: {example.instance for example in own} for subject, own in owned.items()}
-        letters, requests = self._copies.erase(instances)
+        digests = {subject: set(map(digest, stores.examples.instances_of(subject))) for subject in owned}
+        letters, requests = self._copies.erase(digests)
         with stores.database.transaction():
             finds = [self._found(request, owned[request.subject]) for request in due]
             void = set[int]().union(*(find.void for find in finds))
@@ -114,7 +136,8 @@ class Eraser:
             erased = stores.database.get(EVENTS, int, 0) + sum(map(len, owned.values()))
             stores.database.put(EVENTS, erased)
             stores.database.note_erased()
-        self._waiting = self._erasures.waiting()
+        self._is_unfinished = self._is_unclean = True
+        self._is_clean()
         return void
 
     def _found(self, request: Request, own: Sequence[OwnExample]) -> Found:
@@ -160,7 +183,8 @@ class Eraser:
         closed = stores.record.closed_tasks(stores.record.tip)
         book.keep(stores.examples.probes_by_task(), stores.examples.trained_by_task(), closed)
         best: dict[str, Best] = {}
-        for version in stores.history.served():
-            best = raised(best, version.probes)
+        for probes in stores.history.served_probes():
+            best = raised(best, probes)
+        stores.examples.forget_baselines()
         stores.database.put("tasks", book)
         stores.database.put("best", best)

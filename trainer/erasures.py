@@ -8,19 +8,20 @@ import msgspec
 from msgspec.structs import replace
 
 from contracts.erasures import Erasure, ErasureCounts, ErasureState, subject_digest
-from feedback.log import Cursor
 from trainer.database import Database
 
 EVENTS = "erased_events"
+SHOWN = 1000
+PENDING = "state != 'done'"
+"""The condition of the index by which SQLite finds them among all that ever were."""
 
 
 class Request(NamedTuple):
-    """An erasure that waits: for the events up to a position of the outbox, and up to a place in the log."""
+    """An erasure that waits, of a subject that was named so many times."""
 
     erasure: Erasure
     subject: str
-    position: int
-    until: Cursor
+    times_asked: int
 
 
 class Erasures:
@@ -29,34 +30,31 @@ class Erasures:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def ask(self, subject: str, position: int, until: Cursor) -> Erasure:
-        """Takes a request; while an earlier one of the same subject waits, that one covers what came since too."""
+    def ask(self, subject: str) -> Erasure:
+        """Takes a request; while an earlier one of the same subject waits, that one covers what came since too.
+
+        Belongs inside `Database.transaction`.
+        """
         waiting = next((request for request in self.waiting() if request.subject == subject), None)
         if waiting is not None:
-            values = (position, msgspec.json.encode(until), waiting.erasure.id)
-            self._database.execute("UPDATE erasures SET position=?, until=? WHERE id=?", values)
+            again = "UPDATE erasures SET times_asked = times_asked + 1 WHERE id=?"
+            self._database.execute(again, (waiting.erasure.id,))
             return waiting.erasure
         erasure = Erasure(
             id=uuid.uuid4().hex, subject_sha256=subject_digest(subject), state="waiting", asked_at=time.time()
         )
-        documents = (msgspec.json.encode(until), msgspec.json.encode(erasure))
         self._database.execute(
-            "INSERT INTO erasures (id, revision, state, subject, position, until, document) "
-            "VALUES (?1, (SELECT coalesce(max(revision), 0) + 1 FROM erasures), 'waiting', ?2, ?3, ?4, ?5)",
-            (erasure.id, subject, position, *documents),
+            "INSERT INTO erasures (id, revision, state, subject, document) "
+            "VALUES (?1, (SELECT coalesce(max(revision), 0) + 1 FROM erasures), 'waiting', ?2, ?3)",
+            (erasure.id, subject, msgspec.json.encode(erasure)),
         )
         return erasure
 
     def waiting(self) -> list[Request]:
         """The requests that are not carried out, oldest first."""
-        rows = self._database.rows(
-            "SELECT document, subject, position, until FROM erasures WHERE state='waiting' AND state!='done' "
-            "ORDER BY number"
-        )
-        return [
-            Request(_erasure(document), subject, position, msgspec.json.decode(until, type=Cursor))
-            for document, subject, position, until in rows
-        ]
+        where = f"state = 'waiting' AND {PENDING} ORDER BY number"
+        rows = self._database.rows(f"SELECT document, subject, times_asked FROM erasures WHERE {where}")
+        return [Request(_erasure(document), subject, times) for document, subject, times in rows]
 
     def note(self, erasure: Erasure) -> None:
         """Replaces what is known of an erasure that waits no more; the subject's name goes."""
@@ -72,12 +70,12 @@ class Erasures:
 
     def in_state(self, state: ErasureState) -> list[Erasure]:
         """Those that are pending in one state, oldest first."""
-        query = "SELECT document FROM erasures WHERE state=? AND state!='done' ORDER BY number"
+        query = f"SELECT document FROM erasures WHERE state=? AND {PENDING} ORDER BY number"
         return [_erasure(row[0]) for row in self._database.rows(query, (state,))]
 
-    def newest(self, limit: int) -> list[Erasure]:
-        """The newest first."""
-        rows = self._database.rows("SELECT document FROM erasures ORDER BY number DESC LIMIT ?", (limit,))
+    def newest(self) -> list[Erasure]:
+        """The last thousand, newest first."""
+        rows = self._database.rows("SELECT document FROM erasures ORDER BY number DESC LIMIT ?", (SHOWN,))
         return [_erasure(row[0]) for row in rows]
 
     def revision(self) -> int:
@@ -86,7 +84,7 @@ class Erasures:
 
     def counts(self) -> ErasureCounts:
         """What is pending, and how many events were erased by all."""
-        where = "FROM erasures WHERE state != 'done'"
+        where = f"FROM erasures WHERE {PENDING}"
         oldest = self._database.value(f"SELECT document {where} ORDER BY number LIMIT 1")
         return ErasureCounts(
             pending=int(self._database.value(f"SELECT count(*) {where}")),

@@ -24,3 +24,7 @@ class PeerLost(Exception):
 
 class ForeignState(LifelongError):
     """The state directory belongs to another configuration or a newer release."""
+
+
+class StateUnwritable(LifelongError):
+    """The trainer's database cannot be written now; trying again later may help."""

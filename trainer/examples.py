@@ -1,6 +1,6 @@
 """The example store and the ledger: every event once, with what became of it (invariants 2 and 4)."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from contracts.status import Ledger
@@ -29,11 +29,9 @@ class StoredExample(NamedTuple):
 class OwnExample(NamedTuple):
     """What there is to know of an example before it is erased; `step` is the round that learned it."""
 
-    sequence: int
     split: Split
     task: str
     step: int | None
-    instance: bytes
 
 
 class DeadLetter(NamedTuple):
@@ -160,8 +158,12 @@ class ExampleStore:
 
     def of_subject(self, subject: str) -> list[OwnExample]:
         """The examples of one subject, in order."""
-        query = "SELECT sequence, split, task, step, instance FROM events WHERE subject=? ORDER BY sequence"
+        query = "SELECT split, task, step FROM events WHERE subject=? ORDER BY sequence"
         return [OwnExample(*row) for row in self._database.rows(query, (subject,))]
+
+    def instances_of(self, subject: str) -> Iterator[bytes]:
+        """Its encoded instances, one after the other."""
+        return (row[0] for row in self._database.each("SELECT instance FROM events WHERE subject=?", (subject,)))
 
     def erase(self, subject: str) -> None:
         """Deletes the examples of one subject; their ids and digests stay, so that a repeated event is a duplicate."""
@@ -179,6 +181,10 @@ class ExampleStore:
         """How many training examples, of one task where it is named, these rounds have learned."""
         where = "step IN (SELECT value FROM json_each(?1)) AND (?2 IS NULL OR task=?2)"
         return int(self._database.value(f"SELECT count(*) FROM events WHERE {where}", (json_array(steps), task)))
+
+    def forget_baselines(self) -> None:
+        """Forgets what was measured at initialisation of tasks that no example is left of."""
+        self._database.execute("DELETE FROM baselines WHERE task NOT IN (SELECT task FROM events)")
 
     def probes_by_task(self) -> dict[str, int]:
         """How many probe examples each task has of which there is any example, be it undone."""

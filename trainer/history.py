@@ -1,6 +1,6 @@
 """What was measured, decided and served: the accuracy matrix, the versions and the changes of the champion."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -10,6 +10,8 @@ from contracts.versions import CHALLENGER, CHAMPION, PREVIOUS, Lineage, ProbeRep
 from trainer import metrics
 from trainer.database import Database, json_array
 from trainer.errors import UnknownVersion
+
+SERVED = "version IN (SELECT version FROM serving) AND version NOT IN (SELECT version FROM withdrawn)"
 
 
 class StoredVersion(NamedTuple):
@@ -83,26 +85,28 @@ class History:
         newest = self.next_version() - 1
         refused = newest > champion and self.version(newest).probes.decision.verdict != "promote"
         previous = self.version(champion).lineage.parent if rows else None
-        gone = self.withdrawn()
-        challenger = newest if refused and newest not in gone else None
-        return Aliases(rows[0][0] if rows else 0, champion, None if previous in gone else previous, challenger)
+        challenger = newest if refused and not self.is_withdrawn(newest) else None
+        previous = None if previous is None or self.is_withdrawn(previous) else previous
+        return Aliases(rows[0][0] if rows else 0, champion, previous, challenger)
 
     def records(self, newest: int) -> list[VersionRecord]:
         """The latest versions, and every one with an alias however old it is, as the service shows them."""
-        aliases, gone = self.aliases(), self.withdrawn()
+        aliases = self.aliases()
         names = {aliases.previous: PREVIOUS, aliases.challenger: CHALLENGER, aliases.champion: CHAMPION}
+        stored = self._versions(
+            "WHERE version > ? OR version IN (?, ?) ORDER BY version",
+            (self.next_version() - 1 - newest, aliases.champion, aliases.previous or 0),
+        )
+        gone = self.withdrawn([one.version for one in stored])
         return [
             VersionRecord(
-                version=stored.version,
-                aliases=[names[stored.version]] if stored.version in names else [],
-                lineage=stored.lineage,
-                probes=stored.probes,
-                withdrawn=gone.get(stored.version),
+                version=one.version,
+                aliases=[names[one.version]] if one.version in names else [],
+                lineage=one.lineage,
+                probes=one.probes,
+                withdrawn=gone.get(one.version),
             )
-            for stored in self._versions(
-                "WHERE version > ? OR version IN (?, ?) ORDER BY version",
-                (self.next_version() - 1 - newest, aliases.champion, aliases.previous or 0),
-            )
+            for one in stored
         ]
 
     def standing(self, steps: Collection[int]) -> list[int]:
@@ -122,14 +126,28 @@ class History:
         where = "step IN (SELECT value FROM json_each(?))"
         self._database.execute(f"DELETE FROM matrix WHERE {where}", (json_array(steps),))
 
-    def withdrawn(self) -> dict[int, str]:
-        """The withdrawn versions, with the erasure for which each was."""
-        return dict(self._database.rows("SELECT version, erasure FROM withdrawn"))
+    def is_withdrawn(self, version: int) -> bool:
+        """Whether that version was withdrawn."""
+        return self._database.value("SELECT 1 FROM withdrawn WHERE version=?", (version,)) is not None
 
-    def served(self) -> list[StoredVersion]:
-        """The versions that were ever served and are not withdrawn, in order."""
-        where = "version IN (SELECT version FROM serving) AND version NOT IN (SELECT version FROM withdrawn)"
-        return self._versions(f"WHERE {where} ORDER BY version", ())
+    def withdrawn(self, versions: Collection[int]) -> dict[int, str]:
+        """Those of these versions that were withdrawn, with the erasure for which each was."""
+        where = "version IN (SELECT value FROM json_each(?))"
+        query = f"SELECT version, erasure FROM withdrawn WHERE {where}"
+        return dict(self._database.rows(query, (json_array(versions),)))
+
+    def served_probes(self) -> Iterator[ProbeReport]:
+        """What was measured of the versions that were ever served and are not withdrawn, in order."""
+        query = f"SELECT probes FROM versions WHERE {SERVED} ORDER BY version"
+        return (msgspec.json.decode(probes, type=ProbeReport) for (probes,) in self._database.each(query))
+
+    def served_at(self, steps: Collection[int]) -> int | None:
+        """The newest of those at one of these steps; None where there is none."""
+        where = f"{SERVED} AND step IN (SELECT value FROM json_each(?))"
+        newest: int | None = self._database.value(
+            f"SELECT max(version) FROM versions WHERE {where}", (json_array(steps),)
+        )
+        return newest
 
     def unmirrored(self) -> list[StoredVersion]:
         """Versions that the registry has not yet been told of, oldest first."""

@@ -38,8 +38,12 @@ class Trainer:
         Raises:
             CorruptState: the champion's files are damaged and could not be made again.
         """
-        self._course.move_to(self._stores.record.tip)
-        self._promoter.begin(self._ingest.progress.through)
+        started = time.perf_counter()
+        self._course.move_to(self._stores.record.tip, lambda _done, _steps: self._save())
+        outcome = self._promoter.begin(self._ingest.progress.through)
+        if outcome is not None:
+            self._reporter.note_outcome(outcome, time.perf_counter() - started)
+        self._promoter.discard()
         self._conclude()
         self._reporter.remember()
 
@@ -108,34 +112,33 @@ class Trainer:
         self._reporter.report(at_once=True)
         return {"version": target.version, "labels": list(dict.fromkeys(c.label for c in target.model.columns))}
 
-    def erase(self, subject: str) -> dict[str, Any]:
-        """Takes a request to forget a subject; it is carried out when all that was accepted so far is accounted for."""
-        erasure = self._eraser.ask(subject)
-        self._reporter.report(at_once=True)
-        return {"erasure": erasure.id, "state": erasure.state}
-
     def _erase(self) -> None:
         """Erases what is due and learns anew what its subjects had a part in; the champion is served meanwhile."""
         started, void = time.perf_counter(), self._eraser.carry_out()
-        if void is None:
-            return
-        self._promoter.recount()
-        self._reporter.report(at_once=True)
-        if self._course.step in void:
-            self._course.move_to(self._stores.record.tip, self._go_on)
-        outcome = self._promoter.replace(self._ingest.progress.through)
-        if outcome is not None:
-            self._reporter.note_outcome(outcome, time.perf_counter() - started)
+        if void is not None:
+            self._promoter.recount()
+            self._reporter.report(at_once=True)
+            if self._course.step in void:
+                self._course.move_to(self._stores.record.tip, self._relearned)
+            outcome = self._promoter.replace(self._ingest.progress.through)
+            if outcome is not None:
+                self._reporter.note_outcome(outcome, time.perf_counter() - started)
+            self._promoter.discard()
+            self._reporter.remember()
         self._conclude()
-        self._reporter.remember()
-        self._reporter.report(at_once=True)
+
+    def _relearned(self, done: int, steps: int) -> None:
+        self._reporter.note_progress(done, steps)
+        self._go_on()
 
     def _conclude(self) -> None:
-        self._promoter.discard()
-        for done in self._eraser.conclude():
+        erasures = self._eraser.conclude()
+        for done in erasures:
             facts = {"examples": done.examples + done.probes, "withdrawn": done.withdrawn, "version": done.version}
             self._reporter.narrate("erasure", {"erasure": done.id} | facts)
-        self._on_version()
+        if erasures:
+            self._on_version()
+            self._reporter.report(at_once=True)
 
     def _catch_up(self) -> None:
         """Learns what the log holds now, and not what comes meanwhile: a stream may come faster than it is learned."""

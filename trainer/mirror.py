@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
+
 from contracts.errors import LifelongError
 from contracts.versions import FILES, Artifact
 from registry.errors import UnregisteredVersion
@@ -60,6 +62,8 @@ class Mirror:
                 self._catch_up(history, erasures, registry)
             except LifelongError as error:
                 LOGGER.warning("the registry is behind (%s): %s", error.code, error.detail)
+            except apsw.BusyError:
+                LOGGER.warning("the registry is behind: the trainer writes its database anew")
         database.close()
 
     def _catch_up(self, history: History, erasures: Erasures, registry: Registry) -> None:

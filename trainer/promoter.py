@@ -57,8 +57,8 @@ class Promoter:
         self._kept_back = 0
         self.champion_step = ROOT
 
-    def begin(self, processed_through: int) -> None:
-        """Takes up the champion of an earlier run, or makes the untrained network version 1.
+    def begin(self, processed_through: int) -> Outcome | None:
+        """Takes up the champion of an earlier run, replaces a withdrawn one, or makes the untrained network version 1.
 
         Raises:
             CorruptState: `bad_version`, as `Publisher.rebuild`.
@@ -66,8 +66,11 @@ class Promoter:
         champion = self._history.aliases().champion
         if not champion:
             self._publish(self._examiner.measure(self._course.answering), INITIAL, processed_through, {})
-        elif not self.replace(processed_through):
+        elif self._history.is_withdrawn(champion):
+            return self.replace(processed_through)
+        else:
             self.crown(self._whole(champion))
+        return None
 
     def recount(self) -> None:
         """Measures on the probe rows that are stored, after some were erased."""
@@ -76,7 +79,7 @@ class Promoter:
 
     def replace(self, processed_through: int) -> Outcome | None:
         """Where the champion is withdrawn, makes the learner as it is now the champion, whatever it is worth."""
-        if self._history.aliases().champion not in self._history.withdrawn():
+        if not self._history.is_withdrawn(self._history.aliases().champion):
             return None
         decision = Decision(verdict="promote", reasons=[ERASED], codes=["erased"])
         answers = self._examiner.measure(self._course.answering)
@@ -142,7 +145,7 @@ class Promoter:
         if target is None:
             raise UnknownVersion("no_previous_version", "there is no version before the present one")
         self._history.version(target)
-        if target in self._history.withdrawn():
+        if self._history.is_withdrawn(target):
             raise UnknownVersion("version_not_kept", "the version was withdrawn: it had learned from an erased subject")
         return self._publisher.read(target)
 

@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -51,8 +51,8 @@ class Service(Protocol):
     def remember(self, versions: Sequence[VersionRecord]) -> None:
         """Replaces the list of versions."""
 
-    def certify(self, erasures: Sequence[Erasure]) -> None:
-        """Replaces the list of erasures."""
+    def certify(self, read: Callable[[], Sequence[Erasure]]) -> None:
+        """Replaces the list of erasures by what is read; any thread may call this, and the later one has read later."""
 
 
 class Provenance(NamedTuple):
@@ -158,7 +158,7 @@ class Publisher:
 
     def discard(self) -> None:
         """Deletes the files of withdrawn versions."""
-        for version in self._history.withdrawn().keys() & set(self.kept()):
+        for version in self._history.withdrawn(self.kept()):
             shutil.rmtree(self._directory / str(version))
 
     def prune(self, newest: int) -> None:
@@ -177,11 +177,10 @@ class Publisher:
     def _parent(self) -> int | None:
         """The champion or, where that is withdrawn, the newest version that was served on the way to the tip."""
         champion = self._history.aliases().champion
-        if champion not in self._history.withdrawn():
+        if not self._history.is_withdrawn(champion):
             return champion or None
         record = self._stores.record
-        way = {ROOT, *record.way(record.tip)}
-        return max((stored.version for stored in self._history.served() if stored.step in way), default=None)
+        return self._history.served_at([ROOT, *record.way(record.tip)])
 
     def _write(self, artifact: Artifact) -> None:
         directory = self._directory / str(artifact.version)

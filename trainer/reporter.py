@@ -19,8 +19,8 @@ from trainer.traces import Traces
 
 HEARTBEAT_SECONDS = 1.0
 VERSIONS_SHOWN = 200
-ERASURES_SHOWN = 1000
 UNTOLD = -1
+Told = Literal["round", "task", "decision", "promotion", "rollback", "erasure", "training"]
 Reasons = dict[Verdict, dict[Reason, int]]
 
 
@@ -76,11 +76,14 @@ class Reporter:
             self.remember()
         self._is_stale = True
 
-    def narrate(
-        self, event: Literal["round", "task", "decision", "promotion", "rollback", "erasure"], data: dict[str, Any]
-    ) -> None:
+    def narrate(self, event: Told, data: dict[str, Any]) -> None:
         """Adds one event to the stream."""
         self._news.append(News(event=event, time=time.time(), data=data))
+
+    def note_progress(self, done: int, steps: int) -> None:
+        """Says, once a second, how far the record is learned anew."""
+        if self._is_silent:
+            self.narrate("training", {"step": done, "steps": steps})
 
     def remember(self) -> None:
         """Hands the list of versions over."""
@@ -108,7 +111,7 @@ class Reporter:
     def _certify(self) -> None:
         """Hands the erasures over if one of them has changed, which the registry's mirror may have done."""
         if (revision := self._erasures.revision()) != self._certified:
-            self._service.certify(self._erasures.newest(ERASURES_SHOWN))
+            self._service.certify(self._erasures.newest)
             self._certified = revision
 
     def keep_alive(self) -> None:

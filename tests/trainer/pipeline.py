@@ -52,8 +52,8 @@ class RememberingService:
     def remember(self, versions: Sequence[VersionRecord]) -> None:
         self.versions = list(versions)
 
-    def certify(self, erasures: Sequence[Erasure]) -> None:
-        self.erasures = list(erasures)
+    def certify(self, read: Callable[[], Sequence[Erasure]]) -> None:
+        self.erasures = list(read())
 
 
 def configuration(directory: Path, **changes: Any) -> TrainerConfiguration:

@@ -3,14 +3,18 @@
 import json
 import struct
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from contracts.erasures import Erasure, subject_digest
 from feedback.predictions import PredictionLog
+from tests.answering import awaited
 from tests.trainer.pipeline import Bench, digit_events, split
+from trainer.assembly import desk
 from trainer.errors import UnknownVersion
 from trainer.policies import PromotionSettings, TaskSettings
 
@@ -19,8 +23,17 @@ SUBJECT = "canary/Ünique %41 subject"
 CANARY = [0.123456, 0.654321]
 """Numbers that no other instance has."""
 CANARY_BYTES = [SUBJECT.encode(), str(CANARY[0]).encode(), struct.pack("<2f", *CANARY)]
+PATIENCE_SECONDS = 120.0
 PATIENT = PromotionSettings(min_interval_seconds=86_400)
 """Versions are made by other means alone: so the rounds of a stream do not depend on the gate."""
+
+
+class Killed(Exception):
+    """What a kill looks like from inside: the trainer before is left as it was."""
+
+
+def kill(*_given: object) -> None:
+    raise Killed
 
 
 def owned(events: Sequence[dict[str, Any]], subject: str = SUBJECT) -> list[dict[str, Any]]:
@@ -45,13 +58,16 @@ def take(bench: Bench, events: Sequence[dict[str, Any]]) -> None:
 
 def forget(bench: Bench, subject: str = SUBJECT) -> Erasure:
     """Asks and lets the trainer go on until it has carried that out."""
-    asked = bench.trainer.erase(subject)
-    assert asked["state"] == "waiting"
-    for _ in range(3):
-        bench.trainer._ingest._acknowledges_at = bench.trainer._eraser._looks_at = 0.0
-        bench.trainer.advance(0.0)
-    (found,) = [erasure for erasure in bench.service.erasures if erasure.id == asked["erasure"]]
-    return found
+    asked = desk(bench.config).ask(subject)
+    assert asked.state == "waiting"
+    return awaited(lambda: carried_out(bench, asked), PATIENCE_SECONDS, bench.service.erasures.copy)
+
+
+def carried_out(bench: Bench, asked: Erasure) -> Erasure | None:
+    """What became of it, once nothing is kept of the subject."""
+    bench.trainer.advance(0.0)
+    ended = [erasure for erasure in bench.service.erasures if erasure.state in {"withdrawing", "done"}]
+    return next((erasure for erasure in ended if erasure.id == asked.id), None)
 
 
 def found_in(directory: Path, needles: Sequence[bytes]) -> list[tuple[str, bytes]]:
@@ -169,22 +185,52 @@ def test_an_erased_event_that_comes_again_is_a_duplicate_and_new_numbers_are_new
     assert len(bench.trainer._stores.examples.digests([event["event_id"] for event in own])) == len(own)
 
 
-def test_a_trainer_that_is_killed_on_the_way_goes_on_at_its_next_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "place",
+    [
+        "trainer.examples.ExampleStore.erase",
+        "trainer.promoter.Promoter.recount",
+        "trainer.course.Course.apply",
+        "trainer.promoter.Promoter.discard",
+        "trainer.eraser.Eraser.conclude",
+    ],
+)
+def test_a_trainer_that_is_killed_on_the_way_goes_on_at_its_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     bench = Bench(tmp_path)
     bench.feed(digit_events([0, 1], "first"))
     bench.drain()
     bench.feed(own_events([0, 1], "first", "train", 20))
     bench.drain()
     champion = bench.status.version
-    asked = bench.trainer.erase(SUBJECT)
+    asked = desk(bench.config).ask(SUBJECT)
+    with monkeypatch.context() as killing:
+        killing.setattr(place, kill)
+        with pytest.raises(Killed):
+            awaited(lambda: carried_out(bench, asked), PATIENCE_SECONDS, bench.service.erasures.copy)
     bench.reopen()
-    bench.trainer._ingest.acknowledge()
-    assert bench.trainer._eraser.carry_out()
-    bench.reopen()
-    bench.trainer.advance(0.0)
-    (found,) = bench.service.erasures
-    assert (found.id, found.state) == (asked["erasure"], "withdrawing")
+    found = awaited(lambda: carried_out(bench, asked), PATIENCE_SECONDS, bench.service.erasures.copy)
+    assert (found.examples, found.state) == (20, "withdrawing")
     assert found.version == bench.status.version != champion
+    assert found_in(tmp_path, CANARY_BYTES) == []
+
+
+@pytest.mark.parametrize("name", ["predictions.db", "trainer/state.db"])
+def test_an_erasure_waits_for_a_file_that_others_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    for module in ("feedback.database", "trainer.database"):
+        monkeypatch.setattr(f"{module}.BUSY_MILLISECONDS", 10)
+    monkeypatch.setattr("trainer.eraser.CLEAN_SECONDS", 0.0)
+    bench = Bench(tmp_path, promotion=PATIENT)
+    take(bench, digit_events([0, 1], "first") + own_events([0, 1], "first", "train", 5))
+    asked = desk(bench.config).ask(SUBJECT)
+    with closing(apsw.Connection(str(tmp_path / name))) as other:
+        other.execute("BEGIN; SELECT count(*) FROM sqlite_schema")
+        awaited(lambda: carried_out(bench, asked) or "an erasure waits" in caplog.text, PATIENCE_SECONDS, str)
+        assert carried_out(bench, asked) is None
+    assert awaited(lambda: carried_out(bench, asked), PATIENCE_SECONDS, bench.service.erasures.copy).state == "done"
     assert found_in(tmp_path, CANARY_BYTES) == []
 
 
@@ -200,19 +246,19 @@ def test_of_a_subject_that_only_has_probe_rows_nothing_is_learned_anew(tmp_path:
     assert bench.status.erasures.events == 4
 
 
-def test_what_is_accepted_before_the_request_waits_to_be_read_and_what_comes_after_it_stays(tmp_path: Path) -> None:
+def test_what_is_accepted_before_the_last_request_is_read_first_and_what_comes_later_stays(tmp_path: Path) -> None:
     bench = Bench(tmp_path, promotion=PATIENT)
     take(bench, digit_events([0, 1], "first"))
     first, later = own_events([0, 1], "first", "train", 10)[:5], own_events([0, 1], "first", "train", 10)[5:]
     bench.feed(first)
-    asked = bench.trainer.erase(SUBJECT)
-    assert bench.trainer.erase(SUBJECT)["erasure"] == asked["erasure"]
+    asked = desk(bench.config).ask(SUBJECT)
+    assert bench.trainer._eraser.carry_out() is None
     bench.feed(later)
-    take(bench, [])
-    assert forget(bench, "somebody else").examples == 0
-    (own,) = [erasure for erasure in bench.service.erasures if erasure.id == asked["erasure"]]
-    assert own.examples == 10  # read together, before it was carried out
-    assert bench.status.erasures.pending == 0
+    assert desk(bench.config).ask(SUBJECT).id == asked.id
+    found = awaited(lambda: carried_out(bench, asked), PATIENCE_SECONDS, bench.service.erasures.copy)
+    assert (found.examples, bench.status.erasures.pending) == (10, 0)
+    take(bench, own_events([0, 1], "first", "train", 11)[10:])
+    assert bench.trainer._stores.examples.of_subject(SUBJECT)
 
 
 def test_several_subjects_are_forgotten_together(tmp_path: Path) -> None:
@@ -222,9 +268,8 @@ def test_several_subjects_are_forgotten_together(tmp_path: Path) -> None:
     second = [event | {"subject": "bob", "event_id": f"b-{event['event_id']}"} for event in own[5:]]
     take(bench, [*first, *digit_events([0, 1], "first"), *second])
     take(never, digit_events([0, 1], "first"))
-    asked = [bench.trainer.erase(name)["erasure"] for name in ("ann", "bob", "nobody")]
-    assert forget(bench, "nobody").examples == 0
-    counts = {erasure.id: erasure.examples + erasure.probes for erasure in bench.service.erasures}
-    assert [counts[erasure] for erasure in asked] == [5, 7, 0]
+    asked = [desk(bench.config).ask(name) for name in ("ann", "bob", "nobody")]
+    found = [awaited(lambda one=one: carried_out(bench, one), PATIENCE_SECONDS, str) for one in asked]
+    assert [erasure.examples + erasure.probes for erasure in found] == [5, 7, 0]
     assert bench.fingerprint == never.fingerprint
     assert bench.status.erasures.events == 12
