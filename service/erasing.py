@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
+from urllib.parse import unquote_to_bytes
 
 import msgspec
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 
 from contracts.names import PLAIN_NAME
@@ -37,13 +38,22 @@ def _add_order(router: APIRouter, hosted: Any) -> None:
         status_code=202,
         responses=openapi.answers(202, "the request is on disk", openapi.DOCUMENT, 404, 422, 503),
     )
-    async def forget(host: hosted, subject: Subject) -> Response:
+    async def forget(host: hosted, subject: Subject, request: Request) -> Response:
         """Forgets a subject: its events so far, and what was learned from them. Names the erasure that tells of it."""
+        _check_encoding(request.scope.get("raw_path") or b"")
         answer = relayed(await host.trainer.erase(subject))
         erasure = msgspec.json.decode(answer.body, type=Accepted).erasure
         answer.status_code = 202
         answer.headers["location"] = f"/v1/models/{host.name}/erasures/{erasure}"
         return answer
+
+
+def _check_encoding(path: bytes) -> None:
+    """What is not UTF-8 would have become another name, whose erasure finds nothing."""
+    try:
+        unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        raise RequestFault("invalid_request", "the path must be percent-encoded UTF-8") from None
 
 
 def _add_certificates(router: APIRouter, hosted: Any) -> None:

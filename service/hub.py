@@ -210,6 +210,10 @@ class Hub:
             return None
         return artifact.files()
 
+    async def withdraws(self, version: int) -> bool:
+        """Whether an erasure withdrew a version."""
+        return self._certificates.withdraws(version)
+
     async def news(self, since: int | None) -> tuple[int, list[bytes]]:
         """News after number `since`, waiting up to a second for one; None: from now on. Returns the last number."""
         if since is None:

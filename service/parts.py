@@ -64,6 +64,10 @@ class AskedHub(FollowedHub, Protocol):
         """See `Hub.files`."""
         ...
 
+    async def withdraws(self, version: int) -> bool:
+        """See `Hub.withdraws`."""
+        ...
+
     async def news(self, since: int | None) -> tuple[int, list[bytes]]:
         """See `Hub.news`."""
         ...

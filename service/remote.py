@@ -136,6 +136,10 @@ class RemoteHub:
         """See `Hub.files`."""
         return cast("dict[str, bytes] | None", await self._actor.call("files", version))
 
+    async def withdraws(self, version: int) -> bool:
+        """See `Hub.withdraws`."""
+        return cast("bool", await self._actor.call("withdraws", version))
+
     async def news(self, since: int | None) -> tuple[int, list[bytes]]:
         """See `Hub.news`."""
         return cast("tuple[int, list[bytes]]", await self._actor.call("news", since))

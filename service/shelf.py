@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Protocol
 
 from contracts.errors import LifelongError
@@ -15,6 +16,8 @@ KEPT = 2
 REFUSED_SECONDS = 2.0
 """So long a version that could not be had is refused without looking again."""
 MAX_REFUSED = 1000
+TRUSTED_SECONDS = 1.0
+"""So long a loaded version answers without being asked after: an erasure may have withdrawn it."""
 VERSION_DIGITS = 9
 
 
@@ -23,6 +26,10 @@ class Files(Protocol):
 
     async def files(self, version: int, /) -> dict[str, bytes] | None:
         """See `Hub.files`."""
+        ...
+
+    async def withdraws(self, version: int, /) -> bool:
+        """See `Hub.withdraws`."""
         ...
 
 
@@ -34,6 +41,7 @@ class Shelf:
         self._hub = hub
         self._load = loader
         self._loaded: OrderedDict[int, Serving] = OrderedDict()
+        self._trusted: dict[int, float] = {}
         self._loading: dict[int, asyncio.Task[Serving]] = {}
         self._refused: dict[int, tuple[float, RequestFault]] = {}
 
@@ -48,13 +56,25 @@ class Shelf:
         champion = self._champion.serving
         if version is None or (champion is not None and champion.version == version):
             return self._champion.require()
-        if version in self._loaded:
+        if version in self._loaded and not await self._is_withdrawn(version):
             self._loaded.move_to_end(version)
             return self._loaded[version]
         self._check_refused(version)
         if version not in self._loading:
             self._loading[version] = asyncio.create_task(self._read(version))
         return await asyncio.shield(self._loading[version])
+
+    async def _is_withdrawn(self, version: int) -> bool:
+        """Takes a withdrawn version off the shelf; while the hub is away, nothing is."""
+        now = time.monotonic()
+        if now - self._trusted.get(version, 0.0) < TRUSTED_SECONDS:
+            return False
+        with suppress(PartUnavailable):
+            self._trusted[version] = now
+            if await self._hub.withdraws(version):
+                self._loaded.pop(version, None)
+                self._trusted.pop(version, None)
+        return version not in self._loaded
 
     async def _read(self, version: int) -> Serving:
         try:
@@ -71,9 +91,10 @@ class Shelf:
             raise self._refuse(version, fault) from None
         finally:
             del self._loading[version]
-        self._loaded[version] = serving
+        self._loaded[version], self._trusted[version] = serving, time.monotonic()
         while len(self._loaded) > KEPT:
-            self._loaded.popitem(last=False)
+            gone, _ = self._loaded.popitem(last=False)
+            self._trusted.pop(gone, None)
         return serving
 
     def _refuse(self, version: int, fault: RequestFault) -> RequestFault:

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import apsw
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -207,6 +208,23 @@ def test_dead_letters_are_kept_once(tmp_path: Path) -> None:
         log.dead_letter(record, "malformed_json", "the event is not valid JSON")
     assert [(letter.position, letter.body) for letter in log.dead_letters()] == [(1, b"nonsense")]
     log.close()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_no_page_keeps_what_was_deleted_from_it(tmp_path: Path, seed: int) -> None:
+    log, random = SqliteLog(tmp_path / "feedback.db"), np.random.default_rng(seed)
+    subjects, position = [f"canary-{number:03}" for number in range(12)], 1
+    for subject in subjects:
+        mixed = [str(random.choice([subject, "others"])) for _ in range(60)]
+        bodies = [b'{"subject": "%s"}' % name.encode() + b" " * int(random.integers(6_000)) for name in mixed]
+        log.append([(f"{subject}-{number}", body) for number, body in enumerate(bodies)])
+        for record in log.read({0: position}, 60, 0.0):
+            log.dead_letter(record, "unknown_label", "it is not in the list")
+        position += 60
+        log.commit({0: position})
+        assert log.erase({subject}) == {subject: mixed.count(subject)}
+        found = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        assert b'"%s"' % subject.encode() not in found
 
 
 def test_of_an_erased_subject_no_letter_and_no_byte_is_left(tmp_path: Path) -> None:

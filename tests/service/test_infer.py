@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
+from contracts.erasures import Erasure
 from contracts.inputs import parse_input
+from service import shelf
 from service.settings import ServingSettings
 from tests.service.inprocess import InProcessService, Reply
 from tests.service.versions import TENSOR, artifact
@@ -153,6 +156,20 @@ def test_the_path_may_name_any_registered_version(pets: InProcessService) -> Non
     for unknown in ("4", "-1", "x", "1" * 30):
         reply = pets.post(f"/v2/models/pets/versions/{unknown}/infer", body)
         assert (reply.status, reply.document["error"]) == (404, "unknown_version")
+
+
+def test_a_withdrawn_version_answers_no_more_even_where_it_is_loaded(
+    pets: InProcessService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "TRUSTED_SECONDS", 0.0)
+    pets.registry |= {3: artifact(3), 4: artifact(4)}
+    body = {"inputs": [tensor(ROWS.tolist(), [2, 4])]}
+    statuses = [pets.post(f"/v2/models/pets/versions/{version}/infer", body).status for version in (3, 4)]
+    assert statuses == [200, 200]
+    erasure = Erasure(id="e1", subject_sha256="0" * 64, state="withdrawing", asked_at=1.0, withdrawn=[3])
+    pets.run(pets.hub.certify([msgspec.json.encode(erasure)]))
+    for version, status in ((3, 404), (3, 404), (4, 200)):
+        assert pets.post(f"/v2/models/pets/versions/{version}/infer", body).status == status
 
 
 def test_a_large_batch_is_answered_in_a_thread_alike(tmp_path: Path) -> None:

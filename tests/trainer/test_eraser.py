@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import numpy as np
 import pytest
 
 from contracts.erasures import Erasure, subject_digest
+from feedback.join import encode_rows
 from feedback.predictions import PredictionLog
 from tests.answering import awaited
 from tests.trainer.pipeline import Bench, digit_events, split
 from trainer.assembly import desk
 from trainer.errors import UnknownVersion
 from trainer.policies import PromotionSettings, TaskSettings
+from trainer.settings import LearnerSettings
 
 pytestmark = pytest.mark.unit
 SUBJECT = "canary/Ünique %41 subject"
@@ -82,6 +85,8 @@ def test_no_byte_is_left_of_what_a_subject_sent(tmp_path: Path) -> None:
     refused = [event | {"event_id": f"r{n}", "label": "nothing"} for n, event in enumerate(own[:3])]
     predictions = PredictionLog(tmp_path / "predictions.db", 86_400.0, 1 << 30)
     predictions.record("own", 1, json.dumps({"instances": [own[0]["instance"]]}).encode())
+    predictions.record("rows", 1, encode_rows(np.asarray([own[1]["instance"]], np.float32), None))
+    predictions.record("unreadable", 1, b"no request")
     predictions.record("others", 1, json.dumps({"instances": [digit_events([5], None)[0]["instance"]]}).encode())
     bench.feed(digit_events([0, 1], "first"))
     bench.drain()
@@ -98,7 +103,7 @@ def test_no_byte_is_left_of_what_a_subject_sent(tmp_path: Path) -> None:
     assert found_in(tmp_path, CANARY_BYTES) == []
     assert certificate.subject_sha256 == subject_digest(SUBJECT)
     assert (certificate.examples, certificate.probes) == (20, 3)
-    assert (certificate.dead_letters, certificate.requests) == (3, 1)
+    assert (certificate.dead_letters, certificate.requests) == (3, 2)
     assert bench.status.ledger.balances
     bench.reopen()
     assert found_in(tmp_path, CANARY_BYTES) == []
@@ -124,6 +129,16 @@ def test_weights_are_those_of_a_learner_that_was_never_told(tmp_path: Path, kind
     assert told.trainer._course.tasks == never.trainer._course.tasks
     for bench in (told, never):
         take(bench, digit_events([6, 7], "fourth"))
+    assert told.fingerprint == never.fingerprint
+
+
+def test_a_round_takes_no_pass_for_rows_that_are_gone(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"promotion": PATIENT, "learner": LearnerSettings(min_steps=0, batch_size=64)}
+    told, never = (Bench(tmp_path / name, **changes) for name in ("told", "never"))
+    others = split(digit_events([0, 1], "first"), "train")[:60]
+    take(told, [*others, *own_events([0, 1], "first", "train", 7)])
+    take(never, others)
+    forget(told)
     assert told.fingerprint == never.fingerprint
 
 

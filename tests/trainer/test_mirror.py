@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from contracts.erasures import Erasure
 from registry.store import Registry
+from tests.answering import awaited
 from tests.trainer.pipeline import Bench, digit_events
-from trainer.assembly import mirror
+from trainer.assembly import desk, mirror
 
 pytestmark = pytest.mark.real
 PATIENCE_SECONDS = 120.0
@@ -43,3 +45,29 @@ def test_a_rollback_that_the_registry_was_not_told_of_is_a_lag_of_one(tmp_path: 
     mirrored(bench)
     assert registry().champion() == (1, bench.status.generation)
     bench.trainer.end()
+
+
+def test_the_registry_gives_up_what_an_erasure_withdrew(tmp_path: Path) -> None:
+    bench, registry = Bench(tmp_path), partial(Registry, "digits", None, tmp_path)
+    bench.feed(digit_events([0, 1], "first", limit=20))
+    bench.drain()
+    bench.feed([event | {"subject": "ada"} for event in digit_events([2, 3], "second", limit=20)])
+    bench.drain()
+    mirrored(bench)
+    learned = bench.status.version
+    assert learned in registry().versions()
+    asked = desk(bench.config).ask("ada")
+    telling = mirror(bench.config)
+    telling.start()
+    awaited(lambda: is_done(bench, asked), PATIENCE_SECONDS, bench.service.erasures.copy)
+    telling.stop()
+    (done,) = bench.service.erasures
+    assert learned in done.withdrawn
+    assert not set(done.withdrawn) & set(registry().versions())
+    assert registry().champion() == (done.version, bench.status.generation)
+    bench.trainer.end()
+
+
+def is_done(bench: Bench, asked: Erasure) -> bool:
+    bench.trainer.advance(WAIT_SECONDS)
+    return any(erasure.id == asked.id and erasure.state == "done" for erasure in bench.service.erasures)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from trainer.examples import StoredExample
 from trainer.record import ROOT, Round
@@ -30,6 +31,23 @@ def record_round(stores: Stores, sequence: int) -> int:
 
 def sequences(stores: Stores) -> list[int]:
     return [example.sequence for example in stores.examples.between(1, 100, "train")]
+
+
+def test_what_is_taken_out_of_the_record_was_never_there(stores: Stores) -> None:
+    first, second, third = [record_round(stores, sequence) for sequence in (1, 2, 3)]
+    with stores.database.transaction():
+        stores.record.move_tip(first)
+    fourth = record_round(stores, 4)
+    assert stores.record.since([second]) == {second, third}
+    assert stores.record.since([first]) == {first, second, third, fourth}
+    longer = replace(stores.record.step(third), steps=7)
+    with stores.database.transaction():
+        stores.record.revise({first: None, third: longer, fourth: None})
+    assert [(step.number, step.parent) for step in stores.record.chain(third)] == [(third, second), (second, ROOT)]
+    assert stores.record.step(third) == longer
+    assert stores.record.way(third) == [third, second]
+    assert stores.record.tip == ROOT
+    assert stores.record.next_number() == fourth + 1
 
 
 def test_a_chain_goes_back_to_the_root(stores: Stores) -> None:
