@@ -186,7 +186,7 @@ def rollback(
 
 @app.command()
 def forget(
-    subject: Annotated[str, typer.Argument(help="The subject, as its events name it.")],
+    subject: Annotated[str, typer.Argument(help="The subject, exactly as its events name it.")],
     model: ModelOption = "",
     address: Address = HERE,
     waits: Annotated[bool, typer.Option("--wait/--no-wait", help="Until the erasure is complete.")] = True,
@@ -208,13 +208,22 @@ def forget(
 
 
 @app.command()
-def erasures(model: ModelOption = "", address: Address = HERE, as_json: Json = False) -> None:
-    """List what became of the erasures, newest first."""
+def erasures(
+    model: Model = "",
+    erasure: Annotated[str | None, typer.Option("--id", help="Show the certificate of this one alone.")] = None,
+    address: Address = HERE,
+    as_json: Json = False,
+) -> None:
+    """List what became of the erasures, newest first, or show one."""
     from lifelong.client import Client, only_model
     from lifelong.output import emit
-    from lifelong.tables import erasures_table
+    from lifelong.tables import certificate_table, erasures_table
 
     with Client(address, model or only_model(address)) as client:
+        if erasure is not None:
+            certificate = client.erasure(erasure)
+            emit(certificate, as_json, certificate_table(certificate))
+            return
         certificates = client.erasures()
     emit({"erasures": certificates}, as_json, erasures_table(certificates))
 

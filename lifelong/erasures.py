@@ -2,31 +2,44 @@
 
 import time
 
+from contracts.errors import LifelongError
 from lifelong.client import Certificate, Client
-from lifelong.output import working
+from lifelong.client.calls import ERASURE_POLL_SECONDS
+from lifelong.output import say, working
 
-POLL_SECONDS = 0.2
 STAGES = {
     "waiting": "waiting until what was accepted before is accounted for",
-    "retraining": "learning anew without it, while the version before answers",
+    "retraining": "taken out; if anything was learned from it, the record is learned anew without it",
     "withdrawing": "deleting the withdrawn versions from the registry",
 }
+NOTHING_FOUND = "nothing of this subject was found: names match exactly, character by character"
 
 
 def follow(client: Client, erasure: str) -> Certificate:
-    """The certificate once it is complete; until then each stage is said on stderr.
+    """The certificate once it is complete. Each stage is said on stderr, and at the end that nothing was found, if so.
 
     Raises:
-        LifelongError: as `Client.erasure`; the erasure itself goes on.
+        LifelongError: as `Client.erasure`. The erasure itself goes on, which is said, as at Ctrl-C.
     """
+    try:
+        certificate = _followed(client, erasure)
+    except (LifelongError, KeyboardInterrupt):
+        say(f"the erasure goes on; how far it is: lifelong erasures {client.model} --id {erasure}")
+        raise
+    if not (certificate.examples or certificate.probes or certificate.dead_letters or certificate.requests):
+        say(NOTHING_FOUND)
+    return certificate
+
+
+def _followed(client: Client, erasure: str) -> Certificate:
     said = ""
-    with working(f"erasure {erasure}") as say:
+    with working(f"erasure {erasure}") as tell:
         while not (certificate := client.erasure(erasure)).is_complete:
             stage = STAGES.get(certificate.state) or _last_stage(certificate.answering)
             if stage != said:
-                say(stage)
+                tell(stage)
                 said = stage
-            time.sleep(POLL_SECONDS)
+            time.sleep(ERASURE_POLL_SECONDS)
     return certificate
 
 
