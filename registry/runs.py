@@ -2,14 +2,14 @@
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from contracts.errors import InvalidArtifact
 from contracts.versions import FILES, Artifact
 from registry.connection import Connection
-from registry.document import DIGEST, FOLDER, Measurement
+from registry.document import DIGEST, FOLDER, VERSION, Measurement
 
 if TYPE_CHECKING:
     from mlflow.entities import FileInfo, Run
@@ -90,15 +90,14 @@ class Runs:
                 files[name] = Path(stored.download_artifacts(f"{FOLDER}/{name}", staging)).read_bytes()
         return files
 
-    def mark(self, version: "ModelVersion", tags: Mapping[str, str]) -> None:
-        """Adds tags to a version's run.
-
-        Raises:
-            InvalidArtifact: `source_not_allowed`.
-        """
-        run = self._own_run(version)
-        for name, value in tags.items():
-            self._client.set_tag(run.info.run_id, name, value)
+    def withdraw(self, versions: Collection[int], tags: Mapping[str, str]) -> None:
+        """Deletes the files of all runs of these versions, be they registered or not, and then tags the runs."""
+        for run in list(self._all()):
+            number = run.data.tags.get(VERSION, "")
+            if number.isdecimal() and int(number) in versions and not tags.keys() <= run.data.tags.keys():
+                self._delete(run)
+                for name, value in tags.items():
+                    self._client.set_tag(run.info.run_id, name, value)
 
     def erase(self, version: "ModelVersion") -> None:
         """Deletes a version's files; the run stays for its metrics.
@@ -106,9 +105,22 @@ class Runs:
         Raises:
             InvalidArtifact: `source_not_allowed`.
         """
-        stored = self._files(self._own_run(version))
+        self._delete(self._own_run(version))
+
+    def _delete(self, run: "Run") -> None:
+        stored = self._files(run)
         if stored.list_artifacts(FOLDER):
             stored.delete_artifacts(FOLDER)
+
+    def _all(self) -> "Iterator[Run]":
+        experiment = self._client.get_experiment_by_name(self._name)
+        token = None
+        while experiment is not None:
+            page = self._client.search_runs([experiment.experiment_id], max_results=1000, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
 
     def _own_run(self, version: "ModelVersion") -> "Run":
         """The version's run, if its files lie where this model's are written: a registry can name any place."""

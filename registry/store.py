@@ -112,9 +112,8 @@ class Registry:
         with self._reaching():
             for version in list(self._search(f"name = '{self._model}'")):
                 if int(version.tags[VERSION]) in gone:
-                    with suppress(InvalidArtifact):
-                        self._runs.mark(version, {ERASURE: erasure})
                     self._delete(version)
+            self._runs.withdraw(gone, {ERASURE: erasure})
             self._held = None
 
     def _delete(self, version: "ModelVersion") -> None:

@@ -14,6 +14,7 @@ from service.access import Entrances
 from service.asking import json_answer
 from service.errors import RequestFault
 from service.hosting import Host
+from service.limits import Scope
 from service.relaying import relayed
 
 Subject = Annotated[str, Path(pattern=f"^{PLAIN_NAME}$", description="as events name it, percent-encoded")]
@@ -40,7 +41,7 @@ def _add_order(router: APIRouter, hosted: Any) -> None:
     )
     async def forget(host: hosted, subject: Subject, request: Request) -> Response:
         """Forgets a subject: its events so far, and what was learned from them. Names the erasure that tells of it."""
-        _check_encoding(request.scope.get("raw_path") or b"")
+        _check_whole(request.scope, subject)
         answer = relayed(await host.trainer.erase(subject))
         erasure = msgspec.json.decode(answer.body, type=Accepted).erasure
         answer.status_code = 202
@@ -48,12 +49,14 @@ def _add_order(router: APIRouter, hosted: Any) -> None:
         return answer
 
 
-def _check_encoding(path: bytes) -> None:
-    """What is not UTF-8 would have become another name, whose erasure finds nothing."""
+def _check_whole(scope: Scope, subject: str) -> None:
+    """What is not UTF-8, or ends with a line break, would have become another name, and another's data would go."""
     try:
-        unquote_to_bytes(path).decode()
+        path = unquote_to_bytes(scope["raw_path"]).decode() if scope.get("raw_path") else scope["path"]
     except UnicodeDecodeError:
         raise RequestFault("invalid_request", "the path must be percent-encoded UTF-8") from None
+    if not path.endswith(f"/subjects/{subject}"):
+        raise RequestFault("invalid_request", "not a valid value: path.subject")
 
 
 def _add_certificates(router: APIRouter, hosted: Any) -> None:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -143,7 +144,8 @@ class Eraser:
     def _found(self, request: Request, own: Sequence[OwnExample]) -> Found:
         """What the erasure of a subject concerns."""
         history = self._stores.history
-        void = self._stores.record.since({example.step for example in own if example.step is not None})
+        learned = {example.step for example in own if example.step is not None}
+        void = self._stores.record.since(learned) if learned else set[int]()
         withdrawn = history.standing(void)
         probes = sum(example.split == "probe" for example in own)
         erasure = replace(
@@ -170,12 +172,15 @@ class Eraser:
         return changes
 
     def _shortened(self, step: Round, n_erased: int) -> Round | None:
-        """A round with the rows it has left; None where it has none. It takes no more passes than it did."""
+        """A round with the rows it has left, and as many steps as it would have had for these; None without any."""
         left = self._stores.examples.rows_of([step.number])
         if not left:
             return None
-        is_one_pass = step.steps == self._learner.steps_for(left + n_erased, is_flooded=True)
-        return replace(step, steps=self._learner.steps_for(left, is_flooded=True)) if is_one_pass else step
+        passes = partial(self._learner.steps_for, is_flooded=True)
+        least = step.least_steps
+        if least is None:  # an earlier release's round
+            least = 0 if step.steps == passes(left + n_erased) else step.steps
+        return replace(step, steps=max(passes(left), least))
 
     def _keep_books(self) -> None:
         """What is counted and compared from now on comes from what is left."""

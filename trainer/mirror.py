@@ -7,7 +7,7 @@ from pathlib import Path
 
 import apsw
 
-from contracts.errors import LifelongError
+from contracts.errors import InvalidArtifact, LifelongError
 from contracts.versions import FILES, Artifact
 from registry.errors import UnregisteredVersion
 from registry.store import Registry
@@ -68,7 +68,11 @@ class Mirror:
 
     def _catch_up(self, history: History, erasures: Erasures, registry: Registry) -> None:
         for stored in history.unmirrored():
-            self._register(registry, stored)
+            try:
+                self._register(registry, stored)
+            except InvalidArtifact as error:
+                LOGGER.warning("version %d is damaged and is not registered: %s", stored.version, error.detail)
+                continue
             history.mark_mirrored(stored.version)
             self._registered += 1
         self._follow(history, registry)

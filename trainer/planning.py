@@ -25,11 +25,12 @@ class Plan:
         self._last = examples[-1].sequence
         self.parts.append((examples, self._number if training else None))
         if training:
-            self._add_round(training[0], self._learner.steps_for(len(training), is_flooded))
+            least = 0 if is_flooded else self._learner.min_steps
+            self._add_round(training[0], self._learner.steps_for(len(training), is_flooded), least)
 
     def practise(self) -> None:
         """Adds a round without examples of its own."""
-        self._add_round(self._last + 1, self._learner.min_steps)
+        self._add_round(self._last + 1, self._learner.min_steps, self._learner.min_steps)
 
     def close(self, task: str, reason: Reason) -> None:
         """Ends a task."""
@@ -45,7 +46,14 @@ class Plan:
     def _parent(self) -> int:
         return self.steps[-1].number if self.steps else self._tip
 
-    def _add_round(self, first: int, steps: int) -> None:
+    def _add_round(self, first: int, steps: int, least: int) -> None:
         self.steps.append(
-            Round(number=self._number, parent=self._parent, first_sequence=first, last_sequence=self._last, steps=steps)
+            Round(
+                number=self._number,
+                parent=self._parent,
+                first_sequence=first,
+                last_sequence=self._last,
+                steps=steps,
+                least_steps=least,
+            )
         )

@@ -157,8 +157,10 @@ class Publisher:
         return sorted(int(path.name) for path in self._directory.iterdir()) if self._directory.is_dir() else []
 
     def discard(self) -> None:
-        """Deletes the files of withdrawn versions."""
-        for version in self._history.withdrawn(self.kept()):
+        """Deletes the files of withdrawn versions, and of those that a kill kept out of the history."""
+        kept = self.kept()
+        unknown = [version for version in kept if version >= self._history.next_version()]
+        for version in (*self._history.withdrawn(kept), *unknown):
             shutil.rmtree(self._directory / str(version))
 
     def prune(self, newest: int) -> None:

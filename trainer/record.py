@@ -19,7 +19,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, tag="round"):
     """Train on the examples `first_sequence`…`last_sequence` of the training split, for `passes` steps at least.
 
     One pass over the new rows always happens; steps beyond it revisit recent rows and the replay buffer. A round with
-    no rows of its own, `first_sequence` above `last_sequence`, only does the latter.
+    no rows of its own, `first_sequence` above `last_sequence`, only does the latter. Without some of its rows it takes
+    as many as one pass does then, and `least_steps`.
     """
 
     number: int
@@ -27,6 +28,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, tag="round"):
     first_sequence: int
     last_sequence: int
     steps: int
+    least_steps: int | None = None
 
 
 class Closing(msgspec.Struct, frozen=True, kw_only=True, tag="closing"):

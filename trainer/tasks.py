@@ -1,5 +1,6 @@
 """Which tasks exist and when one ends: by an explicit call, by other tasks taking over, or by silence."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal
 
@@ -9,6 +10,7 @@ from trainer.errors import UnknownTask
 from trainer.policies import TaskSettings
 
 Reason = Literal["asked", "other tasks", "idle"]
+UNNAMED = re.compile(r"task-([1-9]\d{0,8})")
 
 
 class Task(msgspec.Struct, kw_only=True):
@@ -89,15 +91,29 @@ class TaskBook(msgspec.Struct, kw_only=True):
             task.trained, task.probes = trained.get(task.name, 0), probes[task.name]
             task.closed = task.name in closed
 
+    def _unnamed_ended(self, closed: Sequence[str]) -> int:
+        """The number of the last unnamed task that ended, where those before it ended too or were erased."""
+        ended = 0
+        still_open = {_number(task.name) for task in self.tasks if task.name not in closed}
+        for number in sorted(filter(None, map(_number, closed))):
+            if any(ended < before < number for before in still_open):
+                break
+            ended = number
+        return ended
+
     def follow(self, closed: Sequence[str], trained: Mapping[str, int], at: float) -> None:
         """Goes to where exactly the tasks `closed` have ended, in that order, and `trained` rows of each are learned.
 
         A task of which nothing is learned there can only be closed again when something is; what makes one end is
         counted anew from `at`.
         """
-        self.unnamed_ended = 0
-        for name in closed:
-            self.unnamed_ended += name == self.name_for(None)
+        self.unnamed_ended = self._unnamed_ended(closed)
         for task in self.tasks:
             task.closed, task.trained = task.name in closed, trained.get(task.name, 0)
             task.others_in_a_row, task.last_event_at = 0, at
+
+
+def _number(name: str) -> int:
+    """Which unnamed task has this name; 0 for a name that none can have."""
+    found = UNNAMED.fullmatch(name)
+    return int(found[1]) if found else 0

@@ -156,19 +156,25 @@ def test_pruning_spares_what_is_kept_or_has_an_alias(place: Place) -> None:
     assert place.runs_with_files() == [False] * 2 + [True] * 4
 
 
-def test_a_withdrawn_version_goes_with_its_files_and_its_run_says_why(place: Place) -> None:
+def test_a_withdrawn_version_goes_with_its_files_and_its_run_says_why(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry = place.open()
     for number in (1, 2, 3):
         registry.register(version(number))
     registry.point(3, None, None, 1)
+    with monkeypatch.context() as crash:
+        crash.setattr(MlflowClient, "create_model_version", _crash)
+        with pytest.raises(KeyboardInterrupt):
+            registry.register(version(4))
     for _ in range(2):
-        registry.withdraw([1, 2, 9], "e1")
+        registry.withdraw([1, 2, 4, 9], "e1")
     assert place.open().versions() == [3]
     with pytest.raises(UnregisteredVersion):
         place.open().read(2)
-    assert place.runs_with_files() == [False] * 2 + [True]
+    assert place.runs_with_files() == [False] * 3 + [True]
     flagged = {run.data.tags["lifelong.version"]: run.data.tags.get("lifelong.erasure") for run in place.runs()}
-    assert flagged == {"1": "e1", "2": "e1", "3": None}
+    assert flagged == {"1": "e1", "2": "e1", "3": None, "4": "e1"}
 
 
 def test_tags_and_metrics_are_there_for_people(place: Place) -> None:

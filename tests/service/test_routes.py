@@ -63,7 +63,7 @@ def test_a_subject_is_forgotten_whatever_its_name_holds(service: InProcessServic
     assert (reply.status, reply.document) == (202, {"erasure": "e1", "state": "waiting"})
     assert reply.headers["location"] == "/v1/models/pets/erasures/e1"
     assert service.trainer.asked == [("erase", "a/b é%")]
-    for name in ("", "a\x00", "a" * 201):
+    for name in ("", "a\x00", "a\n", "a" * 201):
         assert service.request("DELETE", f"/v1/models/pets/subjects/{name}", []).status == 422
     assert len(service.trainer.asked) == 1
 

@@ -132,11 +132,12 @@ def test_weights_are_those_of_a_learner_that_was_never_told(tmp_path: Path, kind
     assert told.fingerprint == never.fingerprint
 
 
-def test_a_round_takes_no_pass_for_rows_that_are_gone(tmp_path: Path) -> None:
-    changes: dict[str, Any] = {"promotion": PATIENT, "learner": LearnerSettings(min_steps=0, batch_size=64)}
+@pytest.mark.parametrize("min_steps", [0, 8])
+def test_a_round_takes_no_pass_for_rows_that_are_gone(tmp_path: Path, min_steps: int) -> None:
+    changes: dict[str, Any] = {"promotion": PATIENT, "learner": LearnerSettings(min_steps=min_steps, batch_size=8)}
     told, never = (Bench(tmp_path / name, **changes) for name in ("told", "never"))
     others = split(digit_events([0, 1], "first"), "train")[:60]
-    take(told, [*others, *own_events([0, 1], "first", "train", 7)])
+    take(told, [*others, *own_events([0, 1], "first", "train", 30)])
     take(never, others)
     forget(told)
     assert told.fingerprint == never.fingerprint
