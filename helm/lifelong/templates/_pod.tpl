@@ -95,6 +95,8 @@ volumes:
 {{- define "lifelong.environment" -}}
 - {name: HOME, value: /tmp}
 - {name: PYTHONPATH, value: /etc/lifelong}
+# An erasure writes files of the state anew, by way of a copy that has no room in /tmp.
+- {name: SQLITE_TMPDIR, value: /var/lib/lifelong}
 - {name: RAY_USAGE_STATS_ENABLED, value: "0"}
 {{- if .Values.jsonLogs }}
 - {name: LIFELONG_LOG, value: json}
