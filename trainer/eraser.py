@@ -40,8 +40,9 @@ class Target(NamedTuple):
 class Found(NamedTuple):
     """What an erasure concerns, as it will be certified, and the steps of the record whose weights are void."""
 
-    request: Request
+    subject: str
     erasure: Erasure
+    examples: list[OwnExample]
     void: set[int]
 
 
@@ -99,12 +100,12 @@ class Eraser:
     def _is_clean(self) -> bool:
         """Whether nothing erased is left in the trainer's files; tries to make it so."""
         if self._is_unclean and time.monotonic() >= self._cleans_at:
-            self._cleans_at = time.monotonic() + CLEAN_SECONDS
             try:
                 self._stores.checkpoints.sweep()
                 self._stores.database.scrub()
                 self._is_unclean = False
             except StateUnwritable as error:
+                self._cleans_at = time.monotonic() + CLEAN_SECONDS
                 LOGGER.warning("an erasure waits: %s", error.detail)
         return not self._is_unclean
 
@@ -112,38 +113,32 @@ class Eraser:
         return Target(self._copies.position(), self._ingest.end())
 
     def _is_reached(self, target: Target) -> bool:
-        is_read = self._ingest.progress.through >= target.position and not self._ingest.left(target.until)
-        return is_read and self._copies.is_clear(target.position)
+        """Whether that was read, and the log has dropped all that was read up to now: it is what will be erased."""
+        read = self._ingest.progress.through
+        return read >= target.position and not self._ingest.left(target.until) and self._copies.is_clear(read)
 
     def _erase(self, due: Sequence[Request]) -> set[int]:
         stores = self._stores
-        owned = {request.subject: stores.examples.of_subject(request.subject) for request in due}
-        digests = {subject: set(map(digest, stores.examples.instances_of(subject))) for subject in owned}
+        digests = {one.subject: set(map(digest, stores.examples.instances_of(one.subject))) for one in due}
         letters, requests = self._copies.erase(digests)
         with stores.database.transaction():
-            finds = [self._found(request, owned[request.subject]) for request in due]
-            void = set[int]().union(*(find.void for find in finds))
+            again = {request.erasure.id: request.times_asked for request in self._erasures.waiting()}
+            finds = [self._found(request) for request in due if again[request.erasure.id] == request.times_asked]
             for find in finds:
-                subject, erasure = find.request.subject, find.erasure
-                stores.history.withdraw(erasure.withdrawn, erasure.id)
+                subject, withdrawn = find.subject, find.erasure.withdrawn
+                stores.history.withdraw(withdrawn, find.erasure.id)
                 stores.examples.erase(subject)
-                self._erasures.note(
-                    replace(erasure, dead_letters=letters[subject], requests=requests[subject], erased_at=time.time())
-                )
-            stores.history.forget_rows(void)
-            stores.checkpoints.withdraw(void)
-            stores.record.revise(self._without([example for own in owned.values() for example in own]))
-            self._keep_books()
-            erased = stores.database.get(EVENTS, int, 0) + sum(map(len, owned.values()))
-            stores.database.put(EVENTS, erased)
-            stores.database.note_erased()
+                counted = replace(find.erasure, dead_letters=letters[subject], requests=requests[subject])
+                self._erasures.note(replace(counted, erased_at=time.time()))
+            void = set[int]().union(*(find.void for find in finds))
+            self._rewrite([example for find in finds for example in find.examples], void)
         self._is_unfinished = self._is_unclean = True
         self._is_clean()
         return void
 
-    def _found(self, request: Request, own: Sequence[OwnExample]) -> Found:
+    def _found(self, request: Request) -> Found:
         """What the erasure of a subject concerns."""
-        history = self._stores.history
+        history, own = self._stores.history, self._stores.examples.of_subject(request.subject)
         learned = {example.step for example in own if example.step is not None}
         void = self._stores.record.since(learned) if learned else set[int]()
         withdrawn = history.standing(void)
@@ -157,7 +152,17 @@ class Eraser:
             version=history.next_version() if history.aliases().champion in withdrawn else None,
             not_erased=self._copies.elsewhere,
         )
-        return Found(request, erasure, void)
+        return Found(request.subject, erasure, own, void)
+
+    def _rewrite(self, erased: Sequence[OwnExample], void: set[int]) -> None:
+        """Leaves a record, and books, that know nothing of the erased examples."""
+        stores = self._stores
+        stores.history.forget_rows(void)
+        stores.checkpoints.withdraw(void)
+        stores.record.revise(self._without(erased))
+        self._keep_books()
+        stores.database.put(EVENTS, stores.database.get(EVENTS, int, 0) + len(erased))
+        stores.database.note_erased()
 
     def _without(self, examples: Sequence[OwnExample]) -> dict[int, Step | None]:
         """The rounds that learned the examples, and the ends of their tasks, as they would be had these never come."""

@@ -4,6 +4,7 @@ import json
 import struct
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from feedback.predictions import PredictionLog
 from tests.answering import awaited
 from tests.trainer.pipeline import Bench, digit_events, split
 from trainer.assembly import desk
+from trainer.copies import Copies
 from trainer.errors import UnknownVersion
 from trainer.policies import PromotionSettings, TaskSettings
 from trainer.settings import LearnerSettings
@@ -277,6 +279,25 @@ def test_what_is_accepted_before_the_last_request_is_read_first_and_what_comes_l
     assert bench.trainer._stores.examples.of_subject(SUBJECT)
 
 
+def test_who_asks_again_in_the_midst_of_it_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, promotion=PATIENT)
+    own = own_events([0, 1], "first", "train", 10)
+    take(bench, digit_events([0, 1], "first") + own[:5])
+    asked = desk(bench.config).ask(SUBJECT)
+    erase, again = Copies.erase, iter([own[5:]])
+
+    def interrupted(copies: Copies, digests: Any) -> Any:
+        for more in again:
+            bench.feed(more)
+            assert desk(bench.config).ask(SUBJECT).id == asked.id
+        return erase(copies, digests)
+
+    monkeypatch.setattr(Copies, "erase", interrupted)
+    found = awaited(lambda: carried_out(bench, asked), PATIENCE_SECONDS, bench.service.erasures.copy)
+    assert found.examples == 10
+    assert found_in(tmp_path, CANARY_BYTES) == []
+
+
 def test_several_subjects_are_forgotten_together(tmp_path: Path) -> None:
     bench, never = (Bench(tmp_path / name, promotion=PATIENT) for name in ("told", "never"))
     own = own_events([0, 1], "first", "train", 12)
@@ -285,7 +306,7 @@ def test_several_subjects_are_forgotten_together(tmp_path: Path) -> None:
     take(bench, [*first, *digit_events([0, 1], "first"), *second])
     take(never, digit_events([0, 1], "first"))
     asked = [desk(bench.config).ask(name) for name in ("ann", "bob", "nobody")]
-    found = [awaited(lambda one=one: carried_out(bench, one), PATIENCE_SECONDS, str) for one in asked]
+    found = [awaited(partial(carried_out, bench, one), PATIENCE_SECONDS, str) for one in asked]
     assert [erasure.examples + erasure.probes for erasure in found] == [5, 7, 0]
     assert bench.fingerprint == never.fingerprint
     assert bench.status.erasures.events == 12
