@@ -166,6 +166,7 @@ def test_a_subject_is_forgotten_under_the_name_it_has(client: Client, running: R
 
 
 def test_an_erasure_is_followed(client: Client, running: Running) -> None:
+    running.tell(running.service.hub.certify([]))
     with pytest.raises(RequestRefused) as caught:
         client.erasure("e1")
     assert caught.value.code == "unknown_erasure"

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvicorn
 
+from contracts.erasures import Erasure
 from contracts.inputs import parse_input
 from contracts.versions import Artifact
 from networks.settings import parse_network
@@ -25,6 +27,7 @@ from tests.service.inprocess import DictRegistry, ScriptedTrainer
 from tests.service.versions import NETWORK, TENSOR
 
 PATIENCE_SECONDS = 60.0
+ERASURE = Erasure(id="e1", subject_sha256="0" * 64, state="waiting", asked_at=1.0)
 
 
 @contextmanager
@@ -35,11 +38,12 @@ def listening(
     network: Any = NETWORK,
     settings: ServingSettings | None = None,
 ) -> Iterator[str]:
-    """Serves the newest of the registered versions of `pets`; yields the address."""
+    """Serves the newest of the registered versions of `pets`, and one erasure; yields the address."""
     settings = settings or ServingSettings()
     hub = Hub("pets", lambda: DictRegistry(registered))
     if registered:
         asyncio.run(hub.announce(1, registered[max(registered)].files()))
+    asyncio.run(hub.certify([msgspec.json.encode(ERASURE)]))
     parsed = parse_network(network)
     model = HostedModel(name="pets", input=parse_input(spec), network=parsed, directory=directory)
     access = Access.of(settings)

@@ -19,7 +19,7 @@ from schemathesis.checks import CHECKS
 from schemathesis.config import SchemathesisConfig
 
 from tests.service.inprocess import InProcessService
-from tests.service.listening import listening
+from tests.service.listening import ERASURE, listening
 from tests.service.versions import artifact
 
 pytestmark = pytest.mark.unit
@@ -51,7 +51,7 @@ def _described() -> Any:
     """What there is to call; pytest must know it before any fixture is made."""
     with TemporaryDirectory() as directory, InProcessService(Path(directory)) as service:
         document = service.get("/openapi.json").document
-    parameters = {"path.model": "pets", "path.version": "2"}
+    parameters = {"path.model": "pets", "path.version": "2", "path.erasure": ERASURE.id}
     return schemathesis.openapi.from_dict(document, config=SchemathesisConfig.from_dict({"parameters": parameters}))
 
 
