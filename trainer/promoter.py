@@ -21,7 +21,7 @@ from trainer.record import ROOT
 from trainer.stores import Stores
 
 logger = logging.getLogger(__name__)
-ERASED = "what an erased subject had taught is gone: this takes the place of what had learned it"
+ERASED = "learned again without an erased subject, in the place of a version that had learned from it"
 INITIAL = Decision(verdict="promote", reasons=["the initial version: nothing was learned yet, so nothing can be lost"])
 PRACTICE_ROUNDS = 3
 """Rounds without new events after which a challenger that the gate keeps back is left to the next event."""
