@@ -1,9 +1,10 @@
 """An erasure: one subject's data taken out of all that a model keeps, and the certificate that says so."""
 
-import hashlib
 from typing import Literal
 
 import msgspec
+
+from contracts.versions import sha256
 
 ErasureState = Literal["waiting", "retraining", "withdrawing", "done"]
 
@@ -37,6 +38,24 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     not_erased: list[str] = []
 
 
+class Certificate(Erasure, frozen=True, kw_only=True):
+    """An erasure as the service shows it; `answering` counts live replicas that still answer by a withdrawn version."""
+
+    answering: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing of the subject is kept and nothing that learned from it answers any more."""
+        return self.state == "done" and self.answering == 0
+
+
+class ErasureRequest(msgspec.Struct, frozen=True):
+    """A request to forget a subject that was taken: `erasure` is the id of its certificate."""
+
+    erasure: str
+    state: ErasureState
+
+
 class ErasureCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Erasures that are not done, since when the oldest of them waits (Unix seconds), and the rows erased by all."""
 
@@ -47,4 +66,4 @@ class ErasureCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 def subject_digest(subject: str) -> str:
     """Hexadecimal SHA-256 by which a certificate names its subject to who knows the name."""
-    return hashlib.sha256(subject.encode()).hexdigest()
+    return sha256(subject.encode())

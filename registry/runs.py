@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from contracts.errors import InvalidArtifact
 from contracts.versions import FILES, Artifact
 from registry.connection import Connection
-from registry.document import DIGEST, FOLDER, VERSION, Measurement
+from registry.document import DIGEST, ERASURE, FOLDER, VERSION, Measurement
 
 if TYPE_CHECKING:
     from mlflow.entities import FileInfo, Run
@@ -90,14 +90,13 @@ class Runs:
                 files[name] = Path(stored.download_artifacts(f"{FOLDER}/{name}", staging)).read_bytes()
         return files
 
-    def withdraw(self, versions: Collection[int], tags: Mapping[str, str]) -> None:
+    def withdraw(self, versions: Collection[int], erasure: str) -> None:
         """Deletes the files of all runs of these versions, be they registered or not, and then tags the runs."""
         for run in list(self._all()):
             number = run.data.tags.get(VERSION, "")
-            if number.isdecimal() and int(number) in versions and not tags.keys() <= run.data.tags.keys():
+            if number.isdecimal() and int(number) in versions and ERASURE not in run.data.tags:
                 self._delete(run)
-                for name, value in tags.items():
-                    self._client.set_tag(run.info.run_id, name, value)
+                self._client.set_tag(run.info.run_id, ERASURE, erasure)
 
     def erase(self, version: "ModelVersion") -> None:
         """Deletes a version's files; the run stays for its metrics.

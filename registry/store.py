@@ -10,7 +10,7 @@ from contracts.status import Matrix
 from contracts.versions import CHALLENGER, CHAMPION, PREVIOUS, Artifact
 from registry import document
 from registry.connection import connect, reaching_mlflow
-from registry.document import DIGEST, ERASURE, GENERATION, VERSION
+from registry.document import DIGEST, GENERATION, VERSION
 from registry.errors import RegistryUnavailable, UnregisteredVersion
 from registry.runs import Runs, source_of
 
@@ -113,7 +113,7 @@ class Registry:
             for version in list(self._search(f"name = '{self._model}'")):
                 if int(version.tags[VERSION]) in gone:
                     self._delete(version)
-            self._runs.withdraw(gone, {ERASURE: erasure})
+            self._runs.withdraw(gone, erasure)
             self._held = None
 
     def _delete(self, version: "ModelVersion") -> None:

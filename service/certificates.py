@@ -1,11 +1,10 @@
 """The erasures of one model, as the trainer told of them, with what only the hub knows: who answers by what."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 
-from contracts.erasures import Erasure
+from contracts.erasures import Certificate, Erasure
 from service.errors import PartUnavailable
 
 
@@ -23,7 +22,7 @@ class Certificates:
         """Whether one of them withdrew a version."""
         return any(version in erasure.withdrawn for erasure in self._erasures or ())
 
-    def all(self, serving: Mapping[int, int]) -> list[dict[str, Any]]:
+    def all(self, serving: Mapping[int, int]) -> list[Certificate]:
         """All of them, with how many of the replicas that are `serving`, by version, answer by a withdrawn one.
 
         Raises:
@@ -31,7 +30,7 @@ class Certificates:
         """
         return [_shown(erasure, serving) for erasure in self._known()]
 
-    def one(self, name: str, serving: Mapping[int, int]) -> dict[str, Any] | None:
+    def one(self, name: str, serving: Mapping[int, int]) -> Certificate | None:
         """The one of that id; None where there is none. Raises as `all`."""
         return next((_shown(erasure, serving) for erasure in self._known() if erasure.id == name), None)
 
@@ -41,5 +40,6 @@ class Certificates:
         return self._erasures
 
 
-def _shown(erasure: Erasure, serving: Mapping[int, int]) -> dict[str, Any]:
-    return msgspec.structs.asdict(erasure) | {"answering": sum(serving.get(one, 0) for one in erasure.withdrawn)}
+def _shown(erasure: Erasure, serving: Mapping[int, int]) -> Certificate:
+    answering = sum(serving.get(one, 0) for one in erasure.withdrawn)
+    return Certificate(**msgspec.structs.asdict(erasure), answering=answering)

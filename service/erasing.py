@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 
+from contracts.erasures import ErasureRequest
 from contracts.names import PLAIN_NAME
 from service import openapi
 from service.access import Entrances
@@ -18,12 +19,6 @@ from service.limits import Scope
 from service.relaying import relayed
 
 Subject = Annotated[str, Path(pattern=f"^{PLAIN_NAME}$", description="as events name it, percent-encoded")]
-
-
-class Accepted(msgspec.Struct):
-    """The trainer's answer: the request is on disk under this id."""
-
-    erasure: str
 
 
 def add_erasing(entrances: Entrances, find: Callable[[str], Awaitable[Host]]) -> None:
@@ -43,7 +38,7 @@ def _add_order(router: APIRouter, hosted: Any) -> None:
         """Forgets a subject: its events so far, and what was learned from them. Names the erasure that tells of it."""
         _check_whole(request.scope, subject)
         answer = relayed(await host.trainer.erase(subject))
-        erasure = msgspec.json.decode(answer.body, type=Accepted).erasure
+        erasure = msgspec.json.decode(answer.body, type=ErasureRequest).erasure
         answer.status_code = 202
         answer.headers["location"] = f"/v1/models/{host.name}/erasures/{erasure}"
         return answer

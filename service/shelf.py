@@ -40,8 +40,7 @@ class Shelf:
         self._champion = champion
         self._hub = hub
         self._load = loader
-        self._loaded: OrderedDict[int, Serving] = OrderedDict()
-        self._trusted: dict[int, float] = {}
+        self._loaded: OrderedDict[int, tuple[Serving, float]] = OrderedDict()
         self._loading: dict[int, asyncio.Task[Serving]] = {}
         self._refused: dict[int, tuple[float, RequestFault]] = {}
 
@@ -58,7 +57,7 @@ class Shelf:
             return self._champion.require()
         if version in self._loaded and not await self._is_withdrawn(version):
             self._loaded.move_to_end(version)
-            return self._loaded[version]
+            return self._loaded[version][0]
         self._check_refused(version)
         if version not in self._loading:
             self._loading[version] = asyncio.create_task(self._read(version))
@@ -66,14 +65,13 @@ class Shelf:
 
     async def _is_withdrawn(self, version: int) -> bool:
         """Takes a withdrawn version off the shelf; while the hub is away, nothing is."""
-        now = time.monotonic()
-        if now - self._trusted.get(version, 0.0) < TRUSTED_SECONDS:
+        (serving, asked_at), now = self._loaded[version], time.monotonic()
+        if now - asked_at < TRUSTED_SECONDS:
             return False
+        self._loaded[version] = serving, now
         with suppress(PartUnavailable):
-            self._trusted[version] = now
             if await self._hub.withdraws(version):
                 self._loaded.pop(version, None)
-                self._trusted.pop(version, None)
         return version not in self._loaded
 
     async def _read(self, version: int) -> Serving:
@@ -91,10 +89,9 @@ class Shelf:
             raise self._refuse(version, fault) from None
         finally:
             del self._loading[version]
-        self._loaded[version], self._trusted[version] = serving, time.monotonic()
+        self._loaded[version] = serving, time.monotonic()
         while len(self._loaded) > KEPT:
-            gone, _ = self._loaded.popitem(last=False)
-            self._trusted.pop(gone, None)
+            self._loaded.popitem(last=False)
         return serving
 
     def _refuse(self, version: int, fault: RequestFault) -> RequestFault:

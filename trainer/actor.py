@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import RayError
 
 from contracts import spans
-from contracts.erasures import Erasure
+from contracts.erasures import Erasure, ErasureRequest
 from contracts.errors import LifelongError
 from contracts.status import NAMESPACE, News, TrainerStatus, VersionRecord, hub_name
 from trainer.crew import ending_where_a_peer_is_lost, recruited
@@ -131,10 +131,10 @@ class TrainerActor:
         try:
             erasure = self._desk.ask(subject)
         except LifelongError as error:
-            return msgspec.json.encode({"error": error.code, "detail": error.detail})
+            return _refusal(error)
         self._link.certify(self._desk.newest)
         self._link.wait_heard()
-        return msgspec.json.encode({"erasure": erasure.id, "state": erasure.state})
+        return msgspec.json.encode(ErasureRequest(erasure.id, erasure.state))
 
     def stop(self) -> bool:
         """Ends after the step under way, with a checkpoint."""
@@ -148,7 +148,7 @@ class TrainerActor:
         try:
             done = answer.result(COMMAND_SECONDS)
         except LifelongError as error:
-            return msgspec.json.encode({"error": error.code, "detail": error.detail})
+            return _refusal(error)
         except TimeoutError:
             detail = "the trainer is still busy; the command is carried out when it is done"
             return msgspec.json.encode({"error": "trainer_busy", "detail": detail})
@@ -180,3 +180,8 @@ class TrainerActor:
                 answer.set_result(action())
             except LifelongError as error:
                 answer.set_exception(error)
+
+
+def _refusal(error: LifelongError) -> bytes:
+    """How a command is answered that cannot be carried out."""
+    return msgspec.json.encode({"error": error.code, "detail": error.detail})

@@ -16,6 +16,8 @@ from networks.settings import Architecture
 from trainer.errors import CorruptState, ForeignState, StateUnwritable
 
 BUSY_MILLISECONDS = 10_000
+UNWRITABLE = (apsw.FullError, apsw.IOError, apsw.CantOpenError)
+"""What SQLite raises where there is no room, or the file cannot be had."""
 SCHEMA_VERSION, ERASED_VERSION = 1, 2
 """The second, once something was erased: earlier releases, which would give its numbers again, then refuse the file."""
 SCHEMA = """
@@ -110,7 +112,7 @@ class Database:
         """
         try:
             scrub(self.connection)
-        except (apsw.FullError, apsw.BusyError, apsw.CantOpenError, apsw.IOError) as error:
+        except (apsw.BusyError, *UNWRITABLE) as error:
             detail = f"state.db cannot be written anew now ({type(error).__name__})"
             raise StateUnwritable("state_unwritable", detail) from error
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import apsw
 
 from contracts.erasures import Erasure
-from trainer.database import Database
+from trainer.database import UNWRITABLE, Database
 from trainer.erasures import Erasures
 from trainer.errors import StateUnwritable
 
@@ -29,7 +29,7 @@ class Desk:
                 return Erasures(database).ask(subject)
         except apsw.BusyError:
             raise StateUnwritable("trainer_busy", "the trainer writes its database anew; try again") from None
-        except (apsw.FullError, apsw.IOError, apsw.CantOpenError) as error:
+        except UNWRITABLE as error:
             detail = f"the request cannot be kept now ({type(error).__name__})"
             raise StateUnwritable("state_unwritable", detail) from error
 

@@ -195,6 +195,6 @@ class Eraser:
         best: dict[str, Best] = {}
         for probes in stores.history.served_probes():
             best = raised(best, probes)
-        stores.examples.forget_baselines()
+        stores.history.forget_baselines()
         stores.database.put("tasks", book)
         stores.database.put("best", best)

@@ -27,12 +27,7 @@ class ProbeSets:
         self._rows_per_task = rows_per_task
         dtype = torch.from_numpy(np.empty(0, dtype=spec.dtype)).dtype
         self._inputs = torch.empty((FIRST_CAPACITY, *spec.row_shape), dtype=dtype, device=device)
-        self._ids: list[int] = []
-        self._task: list[int] = []
-        self._label: list[int] = []
-        self._tasks: dict[str, int] = {}
-        self._labels: dict[Column, int] = {}
-        self._slots: list[list[int]] = []
+        self.clear()
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -45,8 +40,12 @@ class ProbeSets:
     def clear(self) -> None:
         """Forgets all rows and tasks."""
         self._inputs.zero_()
-        self._ids, self._task, self._label, self._tasks, self._slots = [], [], [], {}, []
-        self._labels = {}
+        self._ids: list[int] = []
+        self._task: list[int] = []
+        self._label: list[int] = []
+        self._tasks: dict[str, int] = {}
+        self._labels: dict[Column, int] = {}
+        self._slots: list[list[int]] = []
 
     def add(self, task: str, columns: Sequence[Column], ids: Sequence[int], inputs: Tensor) -> None:
         """Adds rows of one task, of shape (rows, *row_shape); `columns` are the outputs that would be right.

@@ -182,10 +182,6 @@ class ExampleStore:
         where = "step IN (SELECT value FROM json_each(?1)) AND (?2 IS NULL OR task=?2)"
         return int(self._database.value(f"SELECT count(*) FROM events WHERE {where}", (json_array(steps), task)))
 
-    def forget_baselines(self) -> None:
-        """Forgets what was measured at initialisation of tasks that no example is left of."""
-        self._database.execute("DELETE FROM baselines WHERE task NOT IN (SELECT task FROM events)")
-
     def probes_by_task(self) -> dict[str, int]:
         """How many probe examples each task has of which there is any example, be it undone."""
         return dict(self._database.rows("SELECT task, sum(split='probe') FROM events GROUP BY task"))

@@ -126,6 +126,10 @@ class History:
         where = "step IN (SELECT value FROM json_each(?))"
         self._database.execute(f"DELETE FROM matrix WHERE {where}", (json_array(steps),))
 
+    def forget_baselines(self) -> None:
+        """Forgets what was measured at initialisation of tasks that no example is left of."""
+        self._database.execute("DELETE FROM baselines WHERE task NOT IN (SELECT task FROM events)")
+
     def is_withdrawn(self, version: int) -> bool:
         """Whether that version was withdrawn."""
         return self._database.value("SELECT 1 FROM withdrawn WHERE version=?", (version,)) is not None

@@ -7,6 +7,7 @@ from typing import Any
 from networks.flat import Network
 from trainer.examples import StoredExample
 from trainer.parts import Parts
+from trainer.promoter import Outcome
 from trainer.record import Step
 from trainer.reporter import Reporter
 
@@ -40,9 +41,7 @@ class Trainer:
         """
         started = time.perf_counter()
         self._course.move_to(self._stores.record.tip, lambda _done, _steps: self._save())
-        outcome = self._promoter.begin(self._ingest.progress.through)
-        if outcome is not None:
-            self._reporter.note_outcome(outcome, time.perf_counter() - started)
+        self._note(self._promoter.begin(self._ingest.progress.through), started)
         self._promoter.discard()
         self._conclude()
         self._reporter.remember()
@@ -120,12 +119,15 @@ class Trainer:
             self._reporter.report(at_once=True)
             if self._course.step in void:
                 self._course.move_to(self._stores.record.tip, self._relearned)
-            outcome = self._promoter.replace(self._ingest.progress.through)
-            if outcome is not None:
-                self._reporter.note_outcome(outcome, time.perf_counter() - started)
+            self._note(self._promoter.replace(self._ingest.progress.through), started)
             self._promoter.discard()
             self._reporter.remember()
         self._conclude()
+
+    def _note(self, outcome: Outcome | None, started: float) -> None:
+        """Tells of an outcome, if there is one, and how long it took."""
+        if outcome is not None:
+            self._reporter.note_outcome(outcome, time.perf_counter() - started)
 
     def _relearned(self, done: int, steps: int) -> None:
         self._reporter.note_progress(done, steps)

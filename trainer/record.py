@@ -94,8 +94,7 @@ class Record:
     def revise(self, changes: Mapping[int, Step | None]) -> None:
         """Replaces steps by others of their number; those for which there is None go, and what followed follows on."""
         heirs: dict[int, int] = {}
-        for (document,) in self._database.rows("SELECT document FROM steps ORDER BY number"):
-            step = _DECODER.decode(document)
+        for step in self._all():
             revised, parent = changes.get(step.number, step), heirs.get(step.parent, step.parent)
             if revised is None:
                 self._database.put("erased_step", max(step.number, self._database.get("erased_step", int, ROOT)))
@@ -115,8 +114,7 @@ class Record:
 
     def closings(self, tasks: Collection[str]) -> list[Closing]:
         """The steps that ended one of these tasks, on any branch, in order."""
-        steps = (_DECODER.decode(row[0]) for row in self._database.rows("SELECT document FROM steps ORDER BY number"))
-        return [step for step in steps if isinstance(step, Closing) and step.task in tasks]
+        return [step for step in self._all() if isinstance(step, Closing) and step.task in tasks]
 
     def closed_tasks(self, tip: int) -> list[str]:
         """The tasks that were closed on the way to `tip`, in that order."""
@@ -130,3 +128,8 @@ class Record:
             change = "UPDATE events SET undone=? WHERE step IN (SELECT value FROM json_each(?))"
             self._database.execute(change, (undone, encoded))
         self._database.put("tip", tip)
+
+    def _all(self) -> Iterator[Step]:
+        """Every step, on any branch, in order."""
+        rows = self._database.rows("SELECT document FROM steps ORDER BY number")
+        return (_DECODER.decode(document) for (document,) in rows)

@@ -9,8 +9,9 @@ Example:
 """
 
 from contracts.answers import RefusedLine, StreamedPrediction
+from contracts.erasures import Certificate, ErasureRequest
 from contracts.events import FeedbackEvent
-from lifelong.client.answers import Certificate, ClosedTask, ErasureRequest, Inference, RolledBack, VersionPage
+from lifelong.client.answers import ClosedTask, Inference, RolledBack, VersionPage
 from lifelong.client.asynchronous import AsyncClient
 from lifelong.client.patience import PATIENT, Patience
 from lifelong.client.places import only_model, served_models, wait_ready

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.erasures import Erasure, ErasureState
+from contracts.erasures import Certificate
 from contracts.status import VersionRecord
 from contracts.versions import CHAMPION
 
@@ -46,24 +46,6 @@ class RolledBack(msgspec.Struct, frozen=True):
 
     version: int
     labels: list[str] | None = None
-
-
-class ErasureRequest(msgspec.Struct, frozen=True):
-    """A request to forget a subject that was taken: `erasure` is the id of its certificate."""
-
-    erasure: str
-    state: ErasureState
-
-
-class Certificate(Erasure, frozen=True, kw_only=True):
-    """What became of an erasure; `answering` counts live replicas that still answer with a withdrawn version."""
-
-    answering: int
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing of the subject is kept and nothing that learned from it answers any more."""
-        return self.state == "done" and self.answering == 0
 
 
 class Erasures(msgspec.Struct, frozen=True):

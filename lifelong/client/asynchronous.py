@@ -10,9 +10,10 @@ import httpx
 from numpy.typing import ArrayLike
 
 from contracts.answers import Explanation, Method, Predictions, Receipt, RefusedLine, StreamedPrediction
+from contracts.erasures import Certificate, ErasureRequest
 from contracts.events import FeedbackEvent
 from contracts.status import Matrix, News, VersionRecord
-from lifelong.client.answers import Certificate, ClosedTask, ErasureRequest, Inference, RolledBack, VersionPage
+from lifelong.client.answers import ClosedTask, Inference, RolledBack, VersionPage
 from lifelong.client.arguments import http_options
 from lifelong.client.calls import Calls, Instances
 from lifelong.client.lines import Bunch, Bunching, bunches

@@ -12,19 +12,12 @@ import msgspec
 from numpy.typing import ArrayLike, NDArray
 
 from contracts.answers import Explanation, Method, Predictions, Receipt, RefusedLine, StreamedPrediction
+from contracts.erasures import Certificate, ErasureRequest
 from contracts.events import IDENTIFIER_PATTERN, NAME_PATTERN, TASK_PATTERN, FeedbackEvent
 from contracts.names import SIMPLE_NAME
 from contracts.status import Matrix, News, VersionRecord
 from lifelong.client import tensors
-from lifelong.client.answers import (
-    Certificate,
-    ClosedTask,
-    ErasureRequest,
-    Erasures,
-    Inference,
-    RolledBack,
-    VersionPage,
-)
+from lifelong.client.answers import ClosedTask, Erasures, Inference, RolledBack, VersionPage
 from lifelong.client.arguments import as_json, checked_address, checked_name, checked_number, path_segment
 from lifelong.client.lines import Bunch, EventReader, Lines, read_line
 from lifelong.client.patience import Patience, Retries
